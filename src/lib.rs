@@ -1,0 +1,5 @@
+//! A multi-threaded, work-stealing async runtime.
+#![allow(dead_code, unused_imports)] // while the parts arrive
+
+mod primitive;
+mod util;

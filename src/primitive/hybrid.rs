@@ -1,0 +1,2 @@
+//! The model side of the facade. Being built: for now the production side.
+pub(crate) use super::real::*;

@@ -1,0 +1,82 @@
+//! The production side of the facade: re-exports, and the few types that std lacks.
+
+mod spin;
+
+pub(crate) use parking_lot::{Mutex, MutexGuard};
+pub(crate) use spin::{SpinGuard, SpinLock};
+pub(crate) use std::sync::Arc;
+
+/// Atomics and fences.
+pub(crate) mod atomic {
+    pub(crate) use std::sync::atomic::{
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+    };
+}
+
+/// Threads; [`park`](thread::park) is the one way to block.
+pub(crate) mod thread {
+    pub(crate) use std::thread::{
+        Builder, JoinHandle, Thread, current, park, park_timeout, yield_now,
+    };
+}
+
+/// The work-stealing deque and the shared injector.
+pub(crate) mod deque {
+    pub(crate) use crossbeam_deque::{Injector, Steal, Stealer, Worker};
+}
+
+/// The clock.
+pub(crate) mod clock {
+    /// The current instant of the monotonic clock.
+    pub(crate) fn now() -> std::time::Instant {
+        std::time::Instant::now()
+    }
+}
+
+/// Whether this code runs inside a model: never, in production.
+pub(crate) const fn in_model() -> bool {
+    false
+}
+
+/// The number of CPUs this process may use: affinity and cgroup quota counted in.
+pub(crate) fn num_cpus() -> usize {
+    num_cpus::get()
+}
+
+/// A cell that hands out raw pointers inside closures, the shape that loom can watch.
+#[repr(transparent)]
+#[derive(Debug, Default)]
+pub(crate) struct UnsafeCell<T: ?Sized>(std::cell::UnsafeCell<T>);
+
+impl<T> UnsafeCell<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(std::cell::UnsafeCell::new(value))
+    }
+
+    pub(crate) fn into_inner(self) -> T {
+        self.0.into_inner()
+    }
+
+    /// Reads through a shared pointer. The closure must not let it escape.
+    #[inline(always)]
+    pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+        f(self.0.get())
+    }
+
+    /// Writes through an exclusive pointer. The closure must not let it escape.
+    #[inline(always)]
+    pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        f(self.0.get())
+    }
+}
+
+/// Declares a thread-local with a constant initial value; read it by `NAME.with(|value| …)` or,
+/// where the thread may be ending, `NAME.try_with(…)`.
+macro_rules! local {
+    ($(#[$meta:meta])* $vis:vis static $name:ident: $ty:ty = $init:expr;) => {
+        ::std::thread_local! {
+            $(#[$meta])* $vis static $name: $ty = const { $init };
+        }
+    };
+}
+pub(crate) use local;

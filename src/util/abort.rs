@@ -1,0 +1,16 @@
+//! Turns a panic in a place that cannot survive one into an abort with a sentence.
+
+/// Aborts the process if it is dropped while the thread unwinds.
+///
+/// Our own code between two steps of a protocol must not unwind: a task half moved is lost. A panic
+/// there is a bug of ours, and a runtime that goes on without a task is worse than none.
+pub(crate) struct AbortOnUnwind(pub(crate) &'static str);
+
+impl Drop for AbortOnUnwind {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("reiver: a panic inside {}; aborting, since it cannot be undone", self.0);
+            std::process::abort();
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Small tools without a thread protocol of their own.
+
+pub(crate) mod abort;
+pub(crate) mod list;
+pub(crate) mod pad;
+pub(crate) mod rng;
+pub(crate) mod wake_batch;
