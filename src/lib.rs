@@ -2,4 +2,5 @@
 #![allow(dead_code, unused_imports)] // while the parts arrive
 
 mod primitive;
+mod task;
 mod util;

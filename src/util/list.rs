@@ -28,10 +28,7 @@ struct Pointers<T> {
 
 impl<T> Links<T> {
     pub(crate) const fn new() -> Self {
-        Self {
-            pointers: UnsafeCell::new(Pointers { prev: None, next: None }),
-            _pin: PhantomPinned,
-        }
+        Self { pointers: UnsafeCell::new(Pointers { prev: None, next: None }), _pin: PhantomPinned }
     }
 }
 
