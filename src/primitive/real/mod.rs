@@ -33,6 +33,15 @@ pub(crate) mod clock {
     }
 }
 
+/// Takes a block of `n` consecutive numbers that nothing else in this process gets; the first is
+/// at least 1.
+pub(crate) fn unique_block(n: u64) -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    // Relaxed: only uniqueness matters, and one word has one order.
+    NEXT.fetch_add(n, Ordering::Relaxed)
+}
+
 /// Whether this code runs inside a model: never, in production.
 pub(crate) const fn in_model() -> bool {
     false
