@@ -17,6 +17,9 @@ pub mod internals {
     pub mod primitive {
         pub use crate::primitive::*;
     }
+    pub mod reactor {
+        pub use crate::reactor::*;
+    }
     pub mod task {
         pub use crate::task::*;
     }
