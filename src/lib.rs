@@ -1,6 +1,5 @@
 //! A multi-threaded, work-stealing async runtime.
-#![allow(dead_code, unused_imports)]
-// while the parts arrive
+#![allow(dead_code, unused_imports)] // while the parts arrive
 // What `internals` opens to the models is documented for readers of the source, not item by item.
 #![cfg_attr(all(feature = "model", debug_assertions), allow(missing_docs))]
 
@@ -9,8 +8,10 @@ pub mod task;
 
 mod driver;
 mod primitive;
+mod reactor;
 mod scheduler;
 mod tasks;
+mod timer;
 mod util;
 
 pub use task::spawn;
@@ -23,11 +24,17 @@ pub mod internals {
     pub mod primitive {
         pub use crate::primitive::*;
     }
+    pub mod reactor {
+        pub use crate::reactor::*;
+    }
     pub mod scheduler {
         pub use crate::scheduler::*;
     }
     pub mod task {
         pub use crate::task::*;
+    }
+    pub mod timer {
+        pub use crate::timer::*;
     }
     pub mod util {
         pub use crate::util::*;
