@@ -3,4 +3,15 @@
 
 mod primitive;
 mod task;
+mod timer;
 mod util;
+
+/// What models of `loom-tests/` reach; not part of the API.
+#[cfg(all(feature = "model", debug_assertions))]
+#[doc(hidden)]
+pub mod internals {
+    /// Timers.
+    pub mod timer {
+        pub use crate::timer::{Clock, Entry, Polled, Timers};
+    }
+}
