@@ -3,7 +3,7 @@
 mod spin;
 
 /// A lock for statics. Models do not see it.
-pub(crate) use parking_lot::Mutex as StaticMutex;
+pub use parking_lot::Mutex as StaticMutex;
 pub(crate) use parking_lot::{Mutex, MutexGuard};
 pub(crate) use spin::{SpinGuard, SpinLock};
 pub(crate) use std::sync::Arc;
