@@ -156,17 +156,21 @@ impl Entry {
         self.shard.store(ptr::from_ref(shard).cast_mut(), Release);
     }
 
-    /// Fires it; the caller wakes the waker after unlocking. The entry may be gone on return.
+    /// Fires it for tick `at`; the caller wakes the waker after unlocking. The entry may be gone on
+    /// return.
+    ///
+    /// `at` is what the caller has found to be reached. Asking for `when` again could give a later
+    /// tick, set in between, and the timer would be early (a model found this).
     ///
     /// # Safety
     ///
     /// Rules 2 and 4: the lock of the wheel it was just taken out of is held, its phase is `Linked`.
-    pub(super) unsafe fn fire(entry: NonNull<Self>) -> Waker {
+    pub(super) unsafe fn fire(entry: NonNull<Self>, at: u64) -> Waker {
         // SAFETY: rule 1 — alive until the store in `fire`; rule 3 — a linked entry has a waker.
         unsafe {
             let entry = entry.as_ref();
             let waker = entry.take_waker();
-            entry.state.fire(entry.when());
+            entry.state.fire(at);
             waker
         }
     }

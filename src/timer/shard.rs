@@ -157,7 +157,7 @@ impl Shard {
             }
             match wheel.pop_due(now, &mut moves) {
                 // SAFETY: rules 2 and 4 — just taken out of this wheel, whose lock is held.
-                Due::Entry(entry) => batch.push(unsafe { Entry::fire(entry) }),
+                Due::Entry(entry, when) => batch.push(unsafe { Entry::fire(entry, when) }),
                 Due::Nothing => break false,
                 Due::OutOfMoves => break true,
             }

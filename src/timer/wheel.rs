@@ -34,8 +34,8 @@ pub(super) type Slot = u16;
 /// What [`Wheel::pop_due`] found.
 #[must_use]
 pub(super) enum Due {
-    /// This entry, in no wheel any more.
-    Entry(NonNull<Entry>),
+    /// This entry, in no wheel any more, and the tick it was to fire at when we looked.
+    Entry(NonNull<Entry>, u64),
     /// Nothing, and the wheel is up to date.
     Nothing,
     /// Not known yet: the moves are used up. Call again.
@@ -173,7 +173,7 @@ impl Wheel {
             // SAFETY: it is the first entry of this slot.
             unsafe { self.remove(entry) };
             if due {
-                return Due::Entry(entry);
+                return Due::Entry(entry, when);
             }
             *moves -= 1;
             // SAFETY: it is in no wheel since the line above. It does not come back into `slot`: from
