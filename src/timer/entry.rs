@@ -12,6 +12,7 @@
 
 use super::shard::{Shard, WheelGuard};
 use super::state::{Phase, State};
+use super::tick;
 use super::wheel::Slot;
 use crate::primitive::UnsafeCell;
 use crate::primitive::atomic::{AtomicPtr, AtomicU64, Ordering::*};
@@ -50,14 +51,14 @@ unsafe impl Linked for Entry {
 }
 
 impl Entry {
-    /// A timer for tick `when`, in no wheel yet.
+    /// A timer for tick `when`, or for [`tick::LAST`] if that is earlier; in no wheel yet.
     pub fn new(when: u64) -> Self {
         Self {
             links: Links::new(),
             waker: UnsafeCell::new(MaybeUninit::uninit()),
             shard: AtomicPtr::new(ptr::null_mut()),
             state: State::new(),
-            when: AtomicU64::new(when),
+            when: AtomicU64::new(when.min(tick::LAST)),
             slot: UnsafeCell::new(0),
         }
     }
@@ -97,7 +98,7 @@ impl Entry {
     /// Only the owner writes this word.
     pub(super) fn set_when(&self, when: u64) {
         // Relaxed: see `when`.
-        self.when.store(when, Relaxed);
+        self.when.store(when.min(tick::LAST), Relaxed);
     }
 
     /// The slot it stands in.

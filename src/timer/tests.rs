@@ -389,6 +389,47 @@ fn the_wheel_agrees_with_a_sorted_map() {
 }
 
 #[test]
+fn the_last_tick_is_a_tick_like_any_other() {
+    let timers = timers(1);
+    let mut entries = [entry(u64::MAX), entry(tick::LAST), entry(tick::LAST - 1)];
+    for entry in &mut entries {
+        let _ = timers.poll(entry.as_mut(), Waker::noop(), 0);
+    }
+    assert_eq!(expire(&timers, tick::LAST - 1), 1);
+    assert_eq!(timers.reset(entries[1].as_mut(), u64::MAX, 0), Polled::Pending);
+    assert_eq!(expire(&timers, u64::MAX), 2);
+    let mut late = entry(u64::MAX);
+    assert_eq!(timers.poll(late.as_mut(), Waker::noop(), 0), Polled::Fired);
+}
+
+#[test]
+fn entries_and_their_timers_go_in_any_order() {
+    let log = Log::default();
+    let (counter, waker) = log.counter(0);
+    let drivers_timers = timers(1);
+    for round in 0..1000 {
+        // Wheels that runtimes before this one had, and whose late entries may still look at them.
+        let timers = timers(2);
+        let mut entries: Vec<_> = (0..6).map(|n| entry(round + 2 + n)).collect();
+        for (n, entry) in entries.iter_mut().enumerate() {
+            let _ = timers.poll(entry.as_mut(), &waker, n % 2);
+        }
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                timers.expire(0, round + 4);
+                drop(timers);
+            });
+            let mut last = entries.pop().unwrap();
+            drop(entries);
+            let _ = drivers_timers.poll(last.as_mut(), &waker, 0);
+        });
+    }
+    assert!(drivers_timers.is_empty());
+    drop(waker);
+    assert_eq!(Arc::strong_count(&counter), 1);
+}
+
+#[test]
 fn threads_cancel_fire_and_move_the_same_entries() {
     const WHEELS: usize = 3;
     let timers = Arc::new(timers(WHEELS));
