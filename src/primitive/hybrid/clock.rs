@@ -25,6 +25,11 @@ pub fn now() -> Instant {
     }
 }
 
+/// The instant that everything in this process counts from.
+pub fn origin() -> Instant {
+    crate::primitive::real::clock::origin()
+}
+
 /// Moves the clock of a model.
 pub fn advance(by: Duration) {
     assert!(in_model(), "only a model moves its clock");

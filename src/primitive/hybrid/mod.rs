@@ -29,7 +29,11 @@ mod local;
 mod lock;
 pub mod thread;
 
+<<<<<<< HEAD
 pub(crate) use super::real::unique_block;
+=======
+pub use super::real::StaticMutex;
+>>>>>>> h/timer
 pub use cell::UnsafeCell;
 pub(crate) use local::local;
 pub use local::{AccessError, Local};
