@@ -206,7 +206,7 @@ impl Shared {
 
     /// Gives what timers are in the wheel of a slot without an owner to one that has one.
     fn move_timers(&self, from: usize, to: usize) {
-        if self.driver.adopt(from, to) {
+        if self.driver.timers.migrate(from, to) {
             self.unpark(to);
         }
     }

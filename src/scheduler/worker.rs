@@ -25,14 +25,13 @@ use super::current;
 use super::idle::{Found, Search};
 use super::park::Blocking;
 use super::slot::Slot;
-use crate::driver::{Events, Turn};
 use crate::primitive::atomic::{Ordering::*, fence};
 use crate::primitive::deque::{self, Steal};
 use crate::primitive::{Arc, clock, in_model};
 use crate::task::{Runnable, Why};
 use crate::util::abort::AbortOnUnwind;
 use crate::util::rng::Rng;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -80,7 +79,6 @@ pub struct Worker {
     interval: Cell<u32>,
     /// When the clock was last read.
     looked: Cell<Instant>,
-    events: RefCell<Events>,
     rng: Rng,
 }
 
@@ -98,7 +96,6 @@ impl Worker {
             ticks: Cell::new(0),
             interval: Cell::new(MIN_INTERVAL),
             looked: Cell::new(clock::now()),
-            events: RefCell::new(Events::new()),
             rng: Rng::new(seat as u64 + 1),
         }
     }
@@ -296,20 +293,13 @@ impl Worker {
         self.interval.set(next_interval(self.interval.get(), elapsed));
         self.ticks.set(self.interval.get());
         if let Some(turn) = self.shared().driver.try_turn() {
-            self.take_events(turn, Some(Duration::ZERO));
+            turn.run(Some(Duration::ZERO));
         }
         self.shared().driver.expire(self.seat);
         if let Some(task) = self.take_injected() {
             self.deque.push(task);
         }
         self.share();
-    }
-
-    /// Waits in the poller and dispatches: wakes land in the deque.
-    fn take_events(&self, turn: Turn<'_>, timeout: Option<Duration>) {
-        // Only this function borrows the buffer, and no user code runs inside: wakers of tasks
-        // schedule, and foreign wakers have no way back to here.
-        turn.run(&mut self.events.borrow_mut(), timeout);
     }
 
     /// With nothing to do anywhere: sleeps until there is. See `README.md`, "Sleeping and waking".
@@ -324,15 +314,16 @@ impl Worker {
             self.search.set(Some(shared.idle.rejoin(asleep)));
             return;
         }
-        let began = clock::now();
-        let busy = began.duration_since(self.looked.get());
+        let busy = clock::now().duration_since(self.looked.get());
         self.slot().counters.busy_ns.add(busy.as_nanos() as u64);
         self.slot().counters.parks.add(1);
-        let timeout = shared.driver.until_next(self.seat, began);
+        // After the fence: who puts a timer into this wheel from outside either sees us asleep and
+        // unparks us, or we see its timer.
+        let timeout = shared.driver.until_next(self.seat);
         match turn {
             Some(turn) => self.slot().parker.poll(|blocking| match blocking {
-                Blocking::Yes => self.take_events(turn, timeout),
-                Blocking::No => self.take_events(turn, Some(Duration::ZERO)),
+                Blocking::Yes => turn.run(timeout),
+                Blocking::No => turn.run(Some(Duration::ZERO)),
             }),
             None => self.slot().parker.park(timeout),
         }

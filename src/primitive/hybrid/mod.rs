@@ -30,18 +30,14 @@ mod lock;
 pub mod poll;
 pub mod thread;
 
-<<<<<<< HEAD
-pub(crate) use super::real::unique_block;
-=======
 pub use super::real::StaticMutex;
->>>>>>> h/timer
+pub(crate) use super::real::unique_block;
 pub use cell::UnsafeCell;
 pub(crate) use local::local;
 pub use local::{AccessError, Local};
 pub use lock::{Mutex, MutexGuard, SpinGuard, SpinLock};
 pub use std::sync::Arc;
 // The real one: what the reactor does with events is modelled on its sources, without a poller.
-pub(crate) use super::real::poll;
 
 use std::cell::Cell;
 
