@@ -9,9 +9,10 @@ use harness::thread::spawn;
 use harness::{Bound, model, must_reach, reached};
 use reiver_model::internals::primitive::atomic::{AtomicU64, Ordering::Relaxed};
 use reiver_model::internals::primitive::{Arc, Mutex, UnsafeCell};
-use reiver_model::internals::reactor::{
-    Direction, FreeSet, Interest, Ready, ReadyEvent, Source, Wait, Waiter, Watched,
-};
+use reiver_model::internals::reactor::slab::FreeSet;
+use reiver_model::internals::reactor::source::{Direction, Source, Wait, Waiter};
+use reiver_model::internals::reactor::word::{ReadyEvent, Watched};
+use reiver_model::internals::reactor::{Interest, Ready};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
@@ -291,7 +292,7 @@ fn io_cancel_vs_event() {
         let kernel = spawn(move || theirs.message());
         socket.source.cancel(gone.as_ref());
         assert!(!leaving.is_held() || leaving.wakes() == 0, "in the batch at most");
-        // SAFETY-relevant: nobody may touch it from here on. Freed, it is overwritten at once.
+        // Nobody may touch it from here on.
         drop(gone);
         kernel.join().unwrap();
         assert_eq!(staying.wakes(), 1);
