@@ -1,18 +1,20 @@
 //! `#[reiver::main]` and `#[reiver::test]`.
 //!
-//! `async fn f(…) -> T { body }` becomes
+//! `async fn main() -> T { body }` becomes
 //!
 //! ```text
-//! fn f(…) -> T {
-//!     let body = async || -> T { body };
-//!     return ::reiver::runtime::Builder::new_multi_thread().….build().expect("…").block_on(body());
+//! fn main() -> T {
+//!     async fn __reiver_body() -> T { body }
+//!     return ::reiver::runtime::Builder::new_multi_thread().….build().expect("…")
+//!         .block_on(__reiver_body());
 //! }
 //! ```
 //!
-//! The body keeps its tokens and spans, and the closure repeats the return type, so that a wrong
-//! tail expression is reported where the user wrote it. An `async` block cannot say its type: the
-//! mismatch would be reported at `block_on`, and tokio moves spans around to hide that. A nested
-//! `async fn` could, but it cannot take `self` or see the generics of `f`.
+//! The body keeps its tokens and spans, and only the body of an `async fn` knows its type: around an
+//! `async` block or closure, the compiler reports a wrong tail expression or `return` at `block_on`
+//! or at the return type (tried with 1.95; tokio moves spans around to soften that). A function in a
+//! function sees no argument, generic or `Self` of the outer one, so a function that is neither a
+//! test nor `main` has its body in an `async || -> T { body }` instead.
 //!
 //! After a mistake in the arguments the function is expanded with the defaults, so that the only
 //! error is the one about the arguments.
@@ -32,6 +34,10 @@ pub(crate) fn expand(kind: Kind, args: TokenStream, item: TokenStream) -> TokenS
         Ok(function) => function,
         Err(error) => return [error.into_tokens(), item].into_iter().collect(),
     };
+    if let Some(span) = function.stray_params {
+        let error = Error::new(span, "the main function takes no arguments");
+        return [error.into_tokens(), tokens("fn main() {}")].into_iter().collect();
+    }
     let (config, error) = match Args::parse(args).and_then(|args| args.check(kind)) {
         Ok(config) => (config, None),
         Err(error) => (Config::new(kind), Some(error.into_tokens())),
@@ -252,6 +258,10 @@ struct Function {
     /// The return type, if one is written.
     output: Option<Vec<TokenTree>>,
     body: Group,
+    /// The body may stand in a function of its own.
+    alone: bool,
+    /// The arguments of a `main`, which has none.
+    stray_params: Option<Span>,
 }
 
 impl Function {
@@ -267,7 +277,9 @@ impl Function {
         };
         let body = match header.pop() {
             Some(TokenTree::Group(body)) if body.delimiter() == Delimiter::Brace => body,
-            _ => return Err(Error::new(first, format!("{attribute} needs a function with a body"))),
+            _ => {
+                return Err(Error::new(first, format!("{attribute} needs a function with a body")));
+            }
         };
         let Some(asyncness) = header[..at].iter().position(|t| is_ident(t, "async")) else {
             let message = format!("{attribute} needs `async` before this `fn`");
@@ -283,38 +295,52 @@ impl Function {
         if header.get(params).is_some_and(|t| is_punct(t, '<')) {
             params += generics_len(&header[params..]);
         }
-        if let (Kind::Main, Some(TokenTree::Group(params))) = (kind, header.get(params)) {
-            if is_ident(&header[name], "main") && !params.stream().is_empty() {
-                let message = "the main function takes no arguments";
-                return Err(Error::new(params.span(), message));
-            }
-        }
+        let is_main = kind == Kind::Main && is_ident(&header[name], "main");
+        let stray = match header.get(params) {
+            Some(TokenTree::Group(params)) if !params.stream().is_empty() => Some(params.span()),
+            _ => None,
+        };
+        let is_plain = params == name + 1 && stray.is_none();
         let output = output(&header[(params + 1).min(header.len())..]);
         header.remove(asyncness);
-        Ok(Self { header, output, body })
+        Ok(Self {
+            header,
+            output,
+            body,
+            alone: is_plain && (is_main || kind == Kind::Test),
+            stray_params: stray.filter(|_| is_main),
+        })
     }
 
     fn expand(self, kind: Kind, config: Config) -> TokenStream {
-        let mut closure = tokens("async ||");
+        let span = self.body.span();
+        let mut inner = tokens(if self.alone {
+            "async fn __reiver_body()"
+        } else {
+            "let mut __reiver_body = async ||"
+        });
         match self.output {
-            None => closure.extend(tokens("-> ()")),
+            None => inner.extend(tokens("-> ()")),
             // A closure cannot say `impl Trait`; its body says it then.
-            Some(output) if contains_impl(&output) => {}
+            Some(output) if !self.alone && contains_impl(&output) => {}
             Some(output) => {
-                closure.extend(tokens("->"));
-                closure.extend(output);
+                inner.extend(tokens("->"));
+                inner.extend(output);
             }
         }
-        let span = self.body.span();
-        closure.extend([TokenTree::Group(self.body)]);
+        inner.extend([TokenTree::Group(self.body)]);
+        if !self.alone {
+            inner.extend(tokens(";"));
+        }
 
         let mut run = tokens("return");
         run.extend(config.runtime());
-        run.extend(tokens(".block_on(body()) ;"));
-
-        let mut inner = tokens("let mut body =");
-        inner.extend(closure);
-        inner.extend(tokens(";"));
+        run.extend(tokens(".block_on(__reiver_body()) ;"));
+        // For `-> !`, and for a user's own choice of lints. The body is not under it.
+        inner.extend(tokens(
+            "#[allow(unreachable_code, clippy::diverging_sub_expression, clippy::expect_used, \
+             clippy::needless_return, clippy::unwrap_in_result)]",
+        ));
         inner.extend([TokenTree::Group(Group::new(Delimiter::Brace, run))]);
         let mut body = Group::new(Delimiter::Brace, inner);
         body.set_span(span);
@@ -353,9 +379,7 @@ fn second_test(header: &[TokenTree]) -> Option<Span> {
 
 fn contains_impl(tokens: &[TokenTree]) -> bool {
     tokens.iter().any(|token| match token {
-        TokenTree::Group(group) => {
-            contains_impl(&group.stream().into_iter().collect::<Vec<_>>())
-        }
+        TokenTree::Group(group) => contains_impl(&group.stream().into_iter().collect::<Vec<_>>()),
         token => is_ident(token, "impl"),
     })
 }

@@ -20,7 +20,7 @@ pub(crate) fn crate_name() -> String {
     static LAST: Mutex<Option<(String, String)>> = Mutex::new(None);
 
     let Ok(dir) = std::env::var("CARGO_MANIFEST_DIR") else { return PACKAGE.to_owned() };
-    let mut last = LAST.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut last = LAST.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some((of, name)) = &*last {
         if *of == dir {
             return name.clone();
@@ -82,7 +82,8 @@ fn name_in(manifest: &Document, workspace: impl FnOnce() -> Option<Document>) ->
             if let Some(find) = workspace.take() {
                 root = find();
             }
-            root.as_ref().and_then(|root| root.string(&["workspace", "dependencies", name, "package"]))
+            root.as_ref()
+                .and_then(|root| root.string(&["workspace", "dependencies", name, "package"]))
         } else {
             manifest.value_under(path, "package")
         };
@@ -369,7 +370,8 @@ mod tests {
 
     #[test]
     fn what_is_not_toml_ends_the_reading_and_nothing_else() {
-        for text in ["[", "a = [", "a = {", "a = \"", "= = =", "{}{", "a = '''", "a = [1,,[}", "\\"] {
+        for text in ["[", "a = [", "a = {", "a = \"", "= = =", "{}{", "a = '''", "a = [1,,[}", "\\"]
+        {
             assert_eq!(name(text), None, "{text}");
         }
     }
@@ -378,6 +380,9 @@ mod tests {
     fn this_package_knows_no_reiver() {
         let dir = Path::new(env!("CARGO_MANIFEST_DIR"));
         assert_eq!(name_in_dir(dir), None);
-        assert_eq!(name_in_dir(dir.parent().expect("macros/ has a parent")).as_deref(), Some("reiver"));
+        assert_eq!(
+            name_in_dir(dir.parent().expect("macros/ has a parent")).as_deref(),
+            Some("reiver")
+        );
     }
 }

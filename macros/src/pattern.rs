@@ -98,10 +98,9 @@ fn is_joint_colon(tokens: &[TokenTree], at: usize) -> bool {
 
 /// Whether the name at `at`, among the fields of a struct pattern, is a field and its binding in one.
 fn is_shorthand(tokens: &[TokenTree], at: usize) -> bool {
-    let before = tokens[..at]
-        .iter()
-        .rev()
-        .find(|t| !matches!(t, TokenTree::Ident(i) if ["mut", "ref"].contains(&i.to_string().as_str())));
+    let before = tokens[..at].iter().rev().find(
+        |t| !matches!(t, TokenTree::Ident(i) if ["mut", "ref"].contains(&i.to_string().as_str())),
+    );
     match before {
         None => true,
         Some(TokenTree::Punct(p)) => p.as_char() == ',',

@@ -12,6 +12,7 @@
 //! Outside a task's poll there is no budget: leaf futures work on any executor.
 
 use crate::primitive::{clock, in_model, local};
+use crate::util::rng::Rng;
 use std::cell::Cell;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -26,13 +27,19 @@ const UNCONSTRAINED: u32 = u32::MAX;
 
 local! {
     /// The budget of the poll that runs on this thread.
-    static BUDGET: Budget = Budget { left: Cell::new(UNCONSTRAINED), since: Cell::new(None) };
+    static BUDGET: Budget = Budget {
+        left: Cell::new(UNCONSTRAINED),
+        since: Cell::new(None),
+        rng: Rng::new(1),
+    };
 }
 
 struct Budget {
     left: Cell<u32>,
     /// When the units first ran out in this poll.
     since: Cell<Option<Instant>>,
+    /// For `random_below`. It lives here so that there is no third thread-local.
+    rng: Rng,
 }
 
 /// Runs one poll of a task under a fresh budget.
@@ -63,6 +70,13 @@ fn with<R>(units: u32, poll: impl FnOnce() -> R) -> R {
 
     let _restore = BUDGET.with(|b| Restore(b.left.replace(units), b.since.replace(None)));
     poll()
+}
+
+/// A number below `n`, a different one each time, for choices that only have to be fair. Equal
+/// sequences on all threads do no harm to that. Zero in models, which must replay.
+#[inline]
+pub(crate) fn random_below(n: u32) -> u32 {
+    if in_model() { 0 } else { BUDGET.with(|b| b.rng.below(n)) }
 }
 
 /// Whether the running poll may do more work; `true` outside a task.
