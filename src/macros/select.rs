@@ -133,20 +133,26 @@ macro_rules! __reiver_select {
     (@ $start:ident [$($done:tt)*] [] $($rest:tt)+) => {
         ::core::compile_error!("`select!` takes at most 64 branches")
     };
+    // A block needs no comma. It is matched by its braces, since a `block` fragment refuses an `expr`.
     (@ $start:ident [$($done:tt)*] [$n:tt $name:ident $($free:tt)*]
-        $pat:pat = $future:expr $(, if $cond:expr)? => $handler:block, $($rest:tt)*) => {
+        $pat:pat = $future:expr $(, if $cond:expr)? => { $($handler:tt)* }, $($rest:tt)*) => {
         $crate::__reiver_select!(@ $start
-            [$($done)* { $n $name ($pat) ($future) ($($cond)?) ($handler) }] [$($free)*] $($rest)*)
+            [$($done)* { $n $name ($pat) ($future) ($($cond)?) ({ $($handler)* }) }] [$($free)*] $($rest)*)
     };
     (@ $start:ident [$($done:tt)*] [$n:tt $name:ident $($free:tt)*]
-        $pat:pat = $future:expr $(, if $cond:expr)? => $handler:block $($rest:tt)*) => {
+        $pat:pat = $future:expr $(, if $cond:expr)? => { $($handler:tt)* } $($rest:tt)*) => {
         $crate::__reiver_select!(@ $start
-            [$($done)* { $n $name ($pat) ($future) ($($cond)?) ($handler) }] [$($free)*] $($rest)*)
+            [$($done)* { $n $name ($pat) ($future) ($($cond)?) ({ $($handler)* }) }] [$($free)*] $($rest)*)
     };
     (@ $start:ident [$($done:tt)*] [$n:tt $name:ident $($free:tt)*]
         $pat:pat = $future:expr $(, if $cond:expr)? => $handler:expr $(, $($rest:tt)*)?) => {
         $crate::__reiver_select!(@ $start
             [$($done)* { $n $name ($pat) ($future) ($($cond)?) ($handler) }] [$($free)*] $($($rest)*)?)
+    };
+    (@ $start:ident [$($done:tt)*] [$n:tt $name:ident $($free:tt)*]
+        $pat:pat = $future:expr $(, if $cond:expr)? => $handler:block $($rest:tt)*) => {
+        $crate::__reiver_select!(@ $start
+            [$($done)* { $n $name ($pat) ($future) ($($cond)?) ($handler) }] [$($free)*] $($rest)*)
     };
 
     (@run $start:ident
@@ -192,6 +198,7 @@ macro_rules! __reiver_select {
                             $crate::macros::support::Poll::Ready(value) => {
                                 disabled |= 1 << $n;
                                 match value {
+                                    #[allow(unused_parens, clippy::all)]
                                     $crate::macros::support::without_bindings!($pat) => {
                                         return $crate::macros::support::Poll::Ready(
                                             __ReiverSelected::$name(value),

@@ -122,3 +122,57 @@ impl<T, E, F: Future<Output = Result<T, E>>> MaybeDone<F> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed); // Relaxed: one thread
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "macros")]
+    fn select_gives_way_when_the_budget_is_gone() {
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(wakes.clone());
+        let mut cx = Context::from_waker(&waker);
+        let mut polls = 0;
+        let mut never_budgeted = poll_fn(|_| {
+            polls += 1;
+            Poll::Ready(())
+        });
+        budget::with_budget(|| {
+            while let Poll::Ready(unit) = budget::poll_proceed(&mut cx) {
+                unit.made_progress();
+            }
+            let before = wakes.0.load(Ordering::Relaxed);
+            let mut select = pin!(async {
+                crate::select! { () = &mut never_budgeted => 1 }
+            });
+            assert!(select.as_mut().poll(&mut cx).is_pending());
+            assert_eq!(wakes.0.load(Ordering::Relaxed), before + 1);
+            budget::with_budget(|| assert_eq!(select.as_mut().poll(&mut cx), Poll::Ready(1)));
+        });
+        assert_eq!(polls, 1);
+    }
+
+    #[test]
+    fn a_branch_gives_its_output_once() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut branch = pin!(maybe_done(std::future::ready(1)));
+        assert!(branch.as_mut().poll_done(&mut cx));
+        assert!(branch.as_mut().poll_done(&mut cx));
+        assert_eq!(branch.as_mut().take(), 1);
+        let again = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| branch.take()));
+        assert!(again.is_err());
+    }
+}
