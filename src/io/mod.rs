@@ -18,6 +18,9 @@
 //! ([`duplex`], [`simplex`], [`empty`], [`repeat`], [`sink`]) spend none: a task that copies from
 //! [`repeat`] to [`sink`] for ever keeps its worker.
 
+#[cfg(feature = "futures-io")]
+pub mod compat;
+
 #[doc(no_inline)]
 pub use std::io::{Error, ErrorKind, Result, SeekFrom};
 
