@@ -4,6 +4,9 @@
 // What `internals` opens to the models is documented for readers of the source, not item by item.
 #![cfg_attr(all(feature = "model", debug_assertions), allow(missing_docs))]
 
+pub mod io;
+#[doc(hidden)]
+pub mod macros;
 pub mod runtime;
 pub mod task;
 pub mod time;
@@ -16,6 +19,8 @@ mod tasks;
 mod timer;
 mod util;
 
+#[cfg(feature = "macros")]
+pub use reiver_macros::{main, test};
 pub use task::spawn;
 
 /// The door through which the models in `loom-tests/` reach the parts: what is `pub` inside a
