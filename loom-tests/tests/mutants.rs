@@ -216,9 +216,12 @@ impl Laboratory {
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
-        match (output.status.success(), said.contains("1 passed"), said.contains("1 failed")) {
-            (true, true, false) => Verdict::Passed,
-            (false, false, true) => Verdict::Failed,
+        // The summary in full: what a child said may stand above it.
+        let passed = said.contains("test result: ok. 1 passed; 0 failed");
+        let failed = said.contains("test result: FAILED. 0 passed; 1 failed");
+        match output.status.success() {
+            true if passed => Verdict::Passed,
+            false if failed => Verdict::Failed,
             _ => Verdict::Broken(format!("{said}{}", String::from_utf8_lossy(&output.stderr))),
         }
     }

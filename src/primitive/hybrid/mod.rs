@@ -27,6 +27,7 @@ pub mod clock;
 pub mod deque;
 mod local;
 mod lock;
+pub mod poll;
 pub mod thread;
 
 pub use cell::UnsafeCell;

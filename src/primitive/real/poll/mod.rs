@@ -34,30 +34,30 @@ compile_error!("reiver's poller needs edge-triggered readiness, which it has on 
 
 /// The directions in which the poller watches a descriptor. Errors and hang-ups are always reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Watch {
+pub struct Watch {
     /// Input, urgent data, and the peer's end of writing.
-    pub(crate) read: bool,
+    pub read: bool,
     /// Room for output.
-    pub(crate) write: bool,
+    pub write: bool,
 }
 
 /// One edge on one descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Event {
+pub struct Event {
     /// What [`Poller::add`] was given.
-    pub(crate) key: u64,
+    pub key: u64,
     /// A read would not block. Also set by an error, which the read would return.
-    pub(crate) readable: bool,
+    pub readable: bool,
     /// A write would not block. Also set by an error, which the write would return.
-    pub(crate) writable: bool,
+    pub writable: bool,
     /// The peer writes no more: after what is buffered, reads give the end.
-    pub(crate) read_closed: bool,
+    pub read_closed: bool,
     /// Nobody reads what is written.
-    pub(crate) write_closed: bool,
+    pub write_closed: bool,
     /// Urgent data, or another exceptional condition.
-    pub(crate) priority: bool,
+    pub priority: bool,
     /// An error waits to be fetched by the next operation.
-    pub(crate) error: bool,
+    pub error: bool,
 }
 
 /// The key of the wake-up by [`Poller::notify`]; never reported, never given to [`Poller::add`].
