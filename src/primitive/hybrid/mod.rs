@@ -35,8 +35,6 @@ pub(crate) use local::local;
 pub use local::{AccessError, Local};
 pub use lock::{Mutex, MutexGuard, SpinGuard, SpinLock};
 pub use std::sync::Arc;
-// The real one: what the reactor does with events is modelled on its sources, without a poller.
-pub(crate) use super::real::poll;
 
 use std::cell::Cell;
 
