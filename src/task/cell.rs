@@ -31,6 +31,11 @@ pub struct Header {
     pub(super) join_waker: UnsafeCell<Option<Waker>>,
 }
 
+// SAFETY: what changes in a header is atomic, or is touched by one thread at a time by rules 1, 3, 4.
+unsafe impl Send for Header {}
+// SAFETY: as above.
+unsafe impl Sync for Header {}
+
 // SAFETY: always the field `links`.
 unsafe impl Linked for Header {
     unsafe fn links(element: NonNull<Self>) -> NonNull<Links<Self>> {

@@ -24,6 +24,9 @@ pub use join::{AbortHandle, JoinHandle};
 pub use registry::{Closed, Registry};
 pub use state::Phase;
 
+// The door: what programs find under `reiver::task` beside the above. Re-exports only.
+pub use crate::tasks::*;
+
 use cell::Cell;
 use std::fmt;
 use std::future::Future;
@@ -221,7 +224,7 @@ impl TaskInfo {
     }
 }
 
-/// The id of the task that is polled on this thread.
+/// The id of the task that is running here, if one is.
 pub fn try_id() -> Option<Id> {
     budget::current_task(|task| task.id)
 }

@@ -1,7 +1,10 @@
 //! The production side of the facade: re-exports, and the few types that std lacks.
 
+pub(crate) mod poll;
 mod spin;
 
+/// A lock for statics. Models do not see it.
+pub use parking_lot::Mutex as StaticMutex;
 pub(crate) use parking_lot::{Mutex, MutexGuard};
 pub(crate) use spin::{SpinGuard, SpinLock};
 pub(crate) use std::sync::Arc;
@@ -30,6 +33,12 @@ pub(crate) mod clock {
     /// The current instant of the monotonic clock.
     pub(crate) fn now() -> std::time::Instant {
         std::time::Instant::now()
+    }
+
+    /// The instant that everything in this process counts from: that of the first call.
+    pub(crate) fn origin() -> std::time::Instant {
+        static ORIGIN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+        *ORIGIN.get_or_init(now)
     }
 }
 
