@@ -87,13 +87,12 @@ impl Driver {
 }
 
 impl Turn<'_> {
-    /// Waits until an event, a notification or the timeout, and wakes who waited for the events. Then
-    /// the turn is over.
+    /// Waits until an event, a notification or the timeout, and wakes who waited for the events.
     ///
     /// # Panics
     ///
     /// If the poller fails: a descriptor of ours was closed by someone else.
-    pub(crate) fn run(mut self, timeout: Option<Duration>) {
+    pub(crate) fn run(&mut self, timeout: Option<Duration>) {
         let found = self.driver.reactor.turn(&mut self.events, timeout);
         found.expect("the poller's own descriptor was closed by someone else");
     }

@@ -6,6 +6,7 @@
 
 pub mod runtime;
 pub mod task;
+pub mod time;
 
 mod blocking;
 mod driver;

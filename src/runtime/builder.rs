@@ -173,6 +173,9 @@ impl Builder {
         };
         let (shared, seats) = Shared::new(workers)?;
         let shared = Arc::new(shared);
+        if self.start_paused {
+            shared.driver.clock().pause();
+        }
         let threads = self.threads();
         let hooks = threads.clone();
         shared.start(seats, |_| threads.builder(), move |body| hooks.around(body))?;

@@ -173,11 +173,10 @@ impl Shared {
         }
         let mut guests = self.guests.lock();
         guests.free.push((seat, worker.into_deque()));
-        let waiting = guests.waiting.pop();
+        // All of them: one may have got what it waited for in another way, and be gone.
+        let waiting = std::mem::take(&mut guests.waiting);
         drop(guests);
-        if let Some(thread) = waiting {
-            thread.unpark();
-        }
+        waiting.iter().for_each(thread::Thread::unpark);
     }
 
     /// On the park token, for a runtime that others drive; where nobody does, as a guest as soon as
@@ -195,12 +194,21 @@ impl Shared {
             }
             if self.workers == 0 {
                 // Registered before the look: a slot given back meanwhile unparks us.
-                self.guests.lock().waiting.push(thread::current());
+                self.wait_for_slot();
                 if let Some(output) = self.work_on(future.as_mut()) {
                     return output;
                 }
             }
             thread::park();
+        }
+    }
+
+    /// Asks for an unpark when a guest slot is given back.
+    fn wait_for_slot(&self) {
+        let me = thread::current();
+        let mut guests = self.guests.lock();
+        if guests.waiting.iter().all(|thread| thread.id() != me.id()) {
+            guests.waiting.push(me);
         }
     }
 

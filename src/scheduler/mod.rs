@@ -7,6 +7,7 @@ mod idle;
 mod park;
 mod shutdown;
 mod slot;
+mod time;
 mod worker;
 
 pub(crate) use block_on::{Share, block_in_place};
@@ -193,9 +194,16 @@ impl Shared {
         }
     }
 
-    /// Where a thread that is no worker puts what a slot must keep for it, such as a timer.
+    /// Where a thread that is no worker puts what a slot must keep for it, such as a timer. Spread by
+    /// the address of the stack, so that many threads do not meet at one lock.
     pub(crate) fn any_seat(&self) -> usize {
-        0
+        let place = 0u8;
+        ((&raw const place).addr() >> 16) % self.workers.max(1)
+    }
+
+    /// Where the calling thread's things belong: its own slot if it is a worker of this runtime.
+    pub(crate) fn home(&self) -> usize {
+        current::worker_of(self, |worker| worker.map_or_else(|| self.any_seat(), Worker::seat))
     }
 }
 

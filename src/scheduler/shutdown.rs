@@ -84,6 +84,7 @@ impl Shared {
         self.closed.store(true, Release);
         self.registry.close();
         self.registry.abort_all(|task| self.injector.push(task));
+        self.driver.reactor.shutdown();
         self.unpark_all();
     }
 

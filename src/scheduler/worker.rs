@@ -292,7 +292,7 @@ impl Worker {
         self.slot().counters.busy_ns.add(elapsed.as_nanos() as u64);
         self.interval.set(next_interval(self.interval.get(), elapsed));
         self.ticks.set(self.interval.get());
-        if let Some(turn) = self.shared().driver.try_turn() {
+        if let Some(mut turn) = self.shared().driver.try_turn() {
             turn.run(Some(Duration::ZERO));
         }
         self.shared().driver.expire(self.seat);
@@ -305,7 +305,7 @@ impl Worker {
     /// With nothing to do anywhere: sleeps until there is. See `README.md`, "Sleeping and waking".
     fn sleep(&self) {
         let shared = self.shared();
-        let turn = shared.driver.try_turn();
+        let mut turn = shared.driver.try_turn();
         let asleep = shared.idle.sleep(self.seat, self.search.take());
         // Pairs with the fence of whoever pushes: either it sees us asleep, or we see its push.
         fence(SeqCst);
@@ -319,9 +319,16 @@ impl Worker {
         self.slot().counters.parks.add(1);
         // After the fence: who puts a timer into this wheel from outside either sees us asleep and
         // unparks us, or we see its timer.
-        let timeout = shared.driver.until_next(self.seat);
+        let mut timeout = shared.driver.until_next(self.seat);
+        if shared.driver.clock().is_paused() {
+            // What is ready now comes before what is due later.
+            turn.iter_mut().for_each(|turn| turn.run(Some(Duration::ZERO)));
+            if shared.auto_advance() || !self.deque.is_empty() {
+                timeout = Some(Duration::ZERO);
+            }
+        }
         match turn {
-            Some(turn) => self.slot().parker.poll(|blocking| match blocking {
+            Some(mut turn) => self.slot().parker.poll(|blocking| match blocking {
                 Blocking::Yes => turn.run(timeout),
                 Blocking::No => turn.run(Some(Duration::ZERO)),
             }),

@@ -36,11 +36,13 @@ const MIGRATED: usize = 32;
 pub enum Polled {
     /// Its tick has been reached.
     Fired,
-    /// Its waker will be woken; or never, if the timers are shut down.
+    /// Its waker will be woken.
     Pending,
     /// As `Pending`, and the wheel has an earlier deadline now than before. A caller who is not the
     /// driver of that wheel unparks the driver if it sleeps.
     PendingEarlier,
+    /// The timers are shut down: it will never be woken.
+    ShutDown,
 }
 
 /// The wheels of a runtime, one per slot, and their clock.
@@ -115,7 +117,7 @@ impl Timers {
         if wheel.is_closed() {
             drop(wheel);
             entry.disarm();
-            return (Polled::Pending, Some(waker));
+            return (Polled::ShutDown, Some(waker));
         }
         if entry.when() <= wheel.elapsed() {
             drop(wheel);
@@ -216,7 +218,7 @@ impl Timers {
     /// Takes all entries out of the wheels and lets none in any more.
     ///
     /// Their wakers are woken once: a future that has outlived its runtime and is polled in another
-    /// one goes into a wheel of that. Polled here it stays pending.
+    /// one goes into a wheel of that.
     pub fn shutdown(&self) {
         let mut batch = WakeBatch::new();
         for shard in &self.shards {

@@ -406,7 +406,7 @@ fn the_last_tick_is_a_tick_like_any_other() {
 fn entries_and_their_timers_go_in_any_order() {
     let log = Log::default();
     let (counter, waker) = log.counter(0);
-    let drivers_timers = timers(1);
+    let other_runtime = timers(1);
     for round in 0..1000 {
         // Wheels that runtimes before this one had, and whose late entries may still look at them.
         let timers = timers(2);
@@ -414,17 +414,17 @@ fn entries_and_their_timers_go_in_any_order() {
         for (n, entry) in entries.iter_mut().enumerate() {
             let _ = timers.poll(entry.as_mut(), &waker, n % 2);
         }
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                timers.expire(0, round + 4);
-                drop(timers);
-            });
-            let mut last = entries.pop().unwrap();
-            drop(entries);
-            let _ = drivers_timers.poll(last.as_mut(), &waker, 0);
+        let runtime = std::thread::spawn(move || {
+            timers.expire(0, round + 4);
+            drop(timers);
         });
+        let mut last = entries.pop().unwrap();
+        drop(entries);
+        let _ = other_runtime.poll(last.as_mut(), &waker, 0);
+        drop(last);
+        runtime.join().unwrap();
     }
-    assert!(drivers_timers.is_empty());
+    assert!(other_runtime.is_empty());
     drop(waker);
     assert_eq!(Arc::strong_count(&counter), 1);
 }

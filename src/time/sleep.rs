@@ -1,0 +1,143 @@
+//! Waiting for an instant.
+
+use super::Instant;
+use crate::primitive::Arc;
+use crate::scheduler::{self, Shared};
+use crate::task::budget;
+use crate::timer::Entry;
+use crate::timer::tick::LAST;
+use pin_project_lite::pin_project;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+pin_project! {
+    /// Ends at an instant. Made by [`sleep`] and [`sleep_until`].
+    ///
+    /// It is set when it is first polled and not before, by the runtime that polls it. [`reset`] gives
+    /// it another deadline without allocating.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it unsets it.
+    ///
+    /// # Panics
+    ///
+    /// When polled outside a runtime, or after the runtime was shut down.
+    ///
+    /// [`reset`]: Sleep::reset
+    #[must_use = "a sleep does nothing unless it is polled"]
+    pub struct Sleep {
+        deadline: Instant,
+        #[pin]
+        entry: Entry,
+    }
+}
+
+/// Waits for `duration`: never less, and no more than a thousandth or 66 µs longer, plus what the
+/// machine adds.
+///
+/// A duration too long for the clock waits for decades.
+///
+/// # Panics
+///
+/// When polled outside a runtime.
+///
+/// # Examples
+///
+/// ```
+/// # reiver::runtime::Runtime::new().unwrap().block_on(async {
+/// use reiver::time::{Duration, Instant, sleep};
+/// let start = Instant::now();
+/// sleep(Duration::from_millis(2)).await;
+/// assert!(start.elapsed() >= Duration::from_millis(2));
+/// # });
+/// ```
+pub fn sleep(duration: Duration) -> Sleep {
+    Sleep::new(Instant::after(duration))
+}
+
+/// Waits until `deadline`. As [`sleep`].
+pub fn sleep_until(deadline: Instant) -> Sleep {
+    Sleep::new(deadline)
+}
+
+impl Sleep {
+    pub(super) fn new(deadline: Instant) -> Self {
+        // The tick is computed with the clock of the runtime that polls first.
+        Self { deadline, entry: Entry::new(UNSET) }
+    }
+
+    /// When it ends.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Whether it has ended, as far as its last poll or its runtime's timers know.
+    pub fn is_elapsed(&self) -> bool {
+        self.entry.when() != UNSET && self.entry.is_fired()
+    }
+
+    /// Gives it another deadline, also after it ended.
+    ///
+    /// A task that waits for it is woken at the new deadline.
+    pub fn reset(self: Pin<&mut Self>, deadline: Instant) {
+        let this = self.project();
+        *this.deadline = deadline;
+        if this.entry.when() == UNSET {
+            return;
+        }
+        scheduler::with_runtime(|runtime| match runtime {
+            Some(runtime) => runtime.reset_timer(this.entry, tick(runtime, deadline)),
+            // Nobody is near whose clock could tell the tick; the next poll sets it again.
+            None => this.entry.cancel(),
+        });
+    }
+
+    /// The wait itself, without the poll budget.
+    pub(super) fn poll_elapsed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        scheduler::with_runtime(|runtime| {
+            let Some(runtime) = runtime else {
+                panic!("a timer was polled outside a reiver runtime: {OUTSIDE}")
+            };
+            if this.entry.when() == UNSET {
+                let when = tick(runtime, *this.deadline);
+                runtime.reset_timer(this.entry.as_mut(), when);
+            }
+            runtime.poll_timer(this.entry, cx.waker())
+        })
+    }
+}
+
+/// What the timer of a sleep that has not been polled is set to.
+const UNSET: u64 = LAST;
+
+const OUTSIDE: &str = "await it inside `Runtime::block_on`, a spawned task or `#[reiver::main]`, or hold \
+                       the guard of `Runtime::enter` while polling";
+
+fn tick(runtime: &Arc<Shared>, deadline: Instant) -> u64 {
+    let clock = runtime.driver.clock();
+    clock.deadline_tick(clock.now(), deadline.into_std()).min(UNSET - 1)
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let unit = ready!(budget::poll_proceed(cx));
+        let poll = self.poll_elapsed(cx);
+        if poll.is_ready() {
+            unit.made_progress();
+        }
+        poll
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sleep").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}
