@@ -11,6 +11,7 @@ pub mod runtime;
 pub mod task;
 pub mod time;
 
+mod blocking;
 mod driver;
 mod primitive;
 mod reactor;
@@ -28,6 +29,9 @@ pub use task::spawn;
 #[cfg(all(feature = "model", debug_assertions))]
 #[doc(hidden)]
 pub mod internals {
+    pub mod blocking {
+        pub use crate::blocking::*;
+    }
     pub mod primitive {
         pub use crate::primitive::*;
     }
