@@ -22,7 +22,7 @@ mod util;
 
 #[cfg(feature = "macros")]
 pub use reiver_macros::{main, test};
-pub use task::spawn;
+pub use task::{spawn, spawn_blocking};
 
 /// The door through which the models in `loom-tests/` reach the parts: what is `pub` inside a
 /// private module. It exists in model builds only and is no part of the API.

@@ -11,6 +11,7 @@
 //! 5. The thread that shuts down waits for the count of live workers to reach zero, or for the
 //!    deadline. A worker that is stuck inside a task ends by itself when the task returns.
 
+use super::block_on::Guest;
 use super::worker::{Root, Worker};
 use super::{Seats, Shared, current};
 use crate::primitive::atomic::Ordering::*;
@@ -107,11 +108,10 @@ impl Shared {
     pub(crate) fn join(self: &Arc<Self>, deadline: Option<Instant>) -> bool {
         if self.workers == 0 {
             // Nobody else does it. Without a free slot a `block_on` on another thread will.
-            let guest = self.guests.lock().free.pop();
-            if let Some((seat, deque)) = guest {
+            if let Some(guest) = Guest::new(self) {
                 let _outside = current::set_worker(None);
                 let _entered = current::enter(self.clone());
-                self.run_guest(seat, deque, &mut Forever);
+                guest.run(&mut Forever);
             }
             return self.registry.is_empty();
         }
