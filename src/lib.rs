@@ -44,6 +44,9 @@ pub mod internals {
     pub mod task {
         pub use crate::task::*;
     }
+    pub mod tasks {
+        pub use crate::tasks::members::Members;
+    }
     pub mod timer {
         pub use crate::timer::*;
     }

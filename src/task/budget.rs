@@ -34,6 +34,7 @@ local! {
         since: Cell::new(None),
         task: Cell::new(None),
         rng: Rng::new(1),
+        local_set: Cell::new(std::ptr::null()),
     };
 }
 
@@ -45,6 +46,22 @@ struct Budget {
     task: Cell<Option<NonNull<Header>>>,
     /// For `random_below`. It lives here so that there is no third thread-local.
     rng: Rng,
+    /// The set that `spawn_local` spawns on here, or null. What it points to, and who owns it, is the
+    /// affair of `tasks/local_set.rs` alone; it stands here because this thread-local has no
+    /// destructor, so that it can be reached from those of others.
+    local_set: Cell<*const ()>,
+}
+
+/// What [`replace_local_set`] stored on this thread last; null at first.
+#[inline]
+pub(crate) fn local_set() -> *const () {
+    BUDGET.try_with(|b| b.local_set.get()).unwrap_or(std::ptr::null())
+}
+
+/// Stores a pointer for [`local_set`] and gives back the one before.
+#[inline]
+pub(crate) fn replace_local_set(set: *const ()) -> *const () {
+    BUDGET.with(|b| b.local_set.replace(set))
 }
 
 /// Runs one poll of `task` under a fresh budget.
@@ -148,6 +165,8 @@ impl Budget {
 }
 
 /// Gives the unit back when dropped, unless the operation got something.
+///
+/// It belongs to the poll that it was made in: dropped after that, it does nothing.
 #[must_use = "dropping it gives the unit back"]
 #[derive(Debug)]
 pub struct RestoreOnPending {
@@ -167,9 +186,16 @@ impl Drop for RestoreOnPending {
     #[inline]
     fn drop(&mut self) {
         let before = self.before.get();
-        if before != UNCONSTRAINED {
-            BUDGET.with(|b| b.left.set(before));
+        if before == UNCONSTRAINED {
+            return;
         }
+        BUDGET.with(|b| {
+            // Kept beyond its poll, it must not put a budget where there is none: without a poll to
+            // begin, that budget would never be renewed.
+            if b.left.get() != UNCONSTRAINED {
+                b.left.set(before);
+            }
+        });
     }
 }
 
@@ -203,6 +229,13 @@ mod tests {
             assert!(spend(&mut cx));
             assert_eq!(BUDGET.with(|b| b.left.get()), before - 1);
         });
+        assert_eq!(BUDGET.with(|b| b.left.get()), UNCONSTRAINED);
+    }
+
+    #[test]
+    fn a_unit_kept_beyond_its_poll_leaves_no_budget_behind() {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        drop(with_budget(|| poll_proceed(&mut cx)));
         assert_eq!(BUDGET.with(|b| b.left.get()), UNCONSTRAINED);
     }
 

@@ -1,6 +1,7 @@
 //! Spawning on the current runtime.
 
 use super::blocking::{self, spawn_blocking};
+use super::local_set::{LocalSet, spawn_local_at};
 use crate::primitive::Arc;
 use crate::runtime::{Handle, TryCurrentError};
 use crate::scheduler::{self, Shared};
@@ -33,7 +34,7 @@ where
 }
 
 #[track_caller]
-fn spawn_at<F>(
+pub(super) fn spawn_at<F>(
     future: F,
     name: Option<Box<str>>,
     location: &'static Location<'static>,
@@ -93,6 +94,10 @@ impl<'a> Builder<'a> {
         self
     }
 
+    pub(super) fn named(name: Option<&'a str>) -> Self {
+        Self { name }
+    }
+
     /// Spawns on the current runtime.
     ///
     /// # Errors
@@ -125,6 +130,42 @@ impl<'a> Builder<'a> {
         let name = self.name.map(Box::from);
         // SAFETY: the bounds allow any thread to poll the future and to have its output.
         Ok(unsafe { handle.shared().spawn(future, name, Location::caller()) })
+    }
+
+    /// Spawns on the current [`LocalSet`].
+    ///
+    /// # Errors
+    ///
+    /// None today; the signature is tokio's.
+    ///
+    /// # Panics
+    ///
+    /// Outside a `LocalSet`.
+    #[track_caller]
+    pub fn spawn_local<F>(self, future: F) -> io::Result<JoinHandle<F::Output>>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        Ok(spawn_local_at(future, self.name.map(Box::from), Location::caller()))
+    }
+
+    /// Spawns on `local_set`.
+    ///
+    /// # Errors
+    ///
+    /// None today; the signature is tokio's.
+    #[track_caller]
+    pub fn spawn_local_on<F>(
+        self,
+        future: F,
+        local_set: &LocalSet,
+    ) -> io::Result<JoinHandle<F::Output>>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        Ok(local_set.spawn_at(future, self.name.map(Box::from), Location::caller()))
     }
 }
 
