@@ -2,5 +2,6 @@
 #![allow(dead_code, unused_imports)] // while the parts arrive
 
 mod primitive;
+pub mod sync;
 mod task;
 mod util;
