@@ -25,10 +25,12 @@ mod error;
 mod guard;
 mod mutex;
 mod notify;
+pub mod oneshot;
 mod permits;
 mod rwlock;
 mod semaphore;
 mod wait;
+mod waker_cell;
 
 pub use error::{AcquireError, TryAcquireError, TryLockError};
 pub use mutex::{MappedMutexGuard, Mutex, MutexGuard, OwnedMappedMutexGuard, OwnedMutexGuard};

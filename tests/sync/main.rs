@@ -3,6 +3,7 @@
 
 mod mutex;
 mod notify;
+mod oneshot;
 mod rwlock;
 mod semaphore;
 
