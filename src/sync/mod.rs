@@ -23,6 +23,7 @@
 mod blocking;
 mod error;
 mod guard;
+pub mod mpsc;
 mod mutex;
 mod notify;
 pub mod oneshot;

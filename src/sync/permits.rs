@@ -95,16 +95,24 @@ impl Permits {
     /// Takes `n` permits if they are there and nobody waits.
     #[inline]
     pub(crate) fn try_acquire(&self, n: usize) -> Result<(), Refused> {
+        self.take(n, QUEUED)
+    }
+
+    /// Takes `n` permits, unless the word has one of the bits `stop` and `n` is not 0. Without
+    /// `QUEUED` in `stop` only for the holder of the lock.
+    #[inline]
+    fn take(&self, n: usize, stop: usize) -> Result<(), Refused> {
         // Relaxed: the CAS decides and synchronises.
         let mut word = Word(self.word.load(Relaxed));
         loop {
             if word.is_closed() {
                 return Err(Refused::Closed);
             }
-            if n > 0 && (word.is_queued() || word.permits() < n) {
+            if word.permits() < n || (word.0 & stop != 0 && n > 0) {
                 return Err(Refused::NoPermits);
             }
-            // Acquire: pairs with the Release in `release`.
+            // Acquire: pairs with the Release in `release`. One operation decides on the permits
+            // and on CLOSED: nobody takes a permit after the end.
             match self.word.compare_exchange_weak(word.0, word.0 - n * ONE, Acquire, Relaxed) {
                 Ok(_) => return Ok(()),
                 Err(now) => word = Word(now),
@@ -186,19 +194,17 @@ impl Permits {
                 self.word.fetch_and(!QUEUED, Relaxed);
                 break;
             };
-            // Relaxed: a release that this misses saw QUEUED and comes here after us. It cannot be
-            // too high: only holders of the lock, which we are, take out.
-            if Word(self.word.load(Relaxed)).permits() < wanted {
-                break;
-            }
             if !batch.has_room() {
                 drop(queue);
                 batch.wake();
                 queue = self.queue.lock();
                 continue;
             }
-            // Acquire: pairs with the Release in `release`; the grant passes it on to the waiter.
-            self.word.fetch_sub(wanted * ONE, Acquire);
+            // A release that this misses saw QUEUED and comes here after us; a close that it meets
+            // comes for the queue. The Acquire in it is passed on to the waiter by the grant.
+            if self.take(wanted, 0).is_err() {
+                break;
+            }
             queue.grant_front(TAKEN, &mut batch);
         }
         drop(queue);
@@ -212,16 +218,13 @@ impl Permits {
         // First say that somebody waits, then look (one operation): a release before it is seen
         // here, one after it sees QUEUED. Acquire: as in `try_acquire`.
         let word = Word(self.word.fetch_or(QUEUED, Acquire));
-        let outcome = if word.is_closed() {
-            Err(Refused::Closed)
-        } else if queue.is_empty() && word.permits() >= n {
-            self.word.fetch_sub(n * ONE, Acquire);
-            Ok(())
-        } else {
+        let refused = if word.is_closed() { Err(Refused::Closed) } else { Err(Refused::NoPermits) };
+        let outcome = if queue.is_empty() { self.take(n, 0) } else { refused };
+        if outcome == Err(Refused::NoPermits) {
             // SAFETY: wait rule 1: `Acquire`, which is pinned, leaves in its drop.
             unsafe { queue.push(waiter, n, Some(waker)) };
             return Poll::Pending;
-        };
+        }
         if queue.is_empty() {
             self.word.fetch_and(!QUEUED, Relaxed);
         }
