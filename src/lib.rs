@@ -1,7 +1,44 @@
 //! A multi-threaded, work-stealing async runtime.
-#![allow(dead_code, unused_imports)] // while the parts arrive
+#![allow(dead_code, unused_imports)]
+// while the parts arrive
+// What `internals` opens to the models is documented for readers of the source, not item by item.
+#![cfg_attr(all(feature = "model", debug_assertions), allow(missing_docs))]
 
-mod primitive;
+pub mod runtime;
 pub mod sync;
-mod task;
+pub mod task;
+
+mod driver;
+mod primitive;
+mod reactor;
+mod scheduler;
+mod tasks;
+mod timer;
 mod util;
+
+pub use task::spawn;
+
+/// The door through which the models in `loom-tests/` reach the parts: what is `pub` inside a
+/// private module. It exists in model builds only and is no part of the API.
+#[cfg(all(feature = "model", debug_assertions))]
+#[doc(hidden)]
+pub mod internals {
+    pub mod primitive {
+        pub use crate::primitive::*;
+    }
+    pub mod reactor {
+        pub use crate::reactor::*;
+    }
+    pub mod scheduler {
+        pub use crate::scheduler::*;
+    }
+    pub mod task {
+        pub use crate::task::*;
+    }
+    pub mod timer {
+        pub use crate::timer::*;
+    }
+    pub mod util {
+        pub use crate::util::*;
+    }
+}

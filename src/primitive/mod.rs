@@ -27,6 +27,8 @@ pub(crate) use real::*;
 #[cfg(all(feature = "model", debug_assertions))]
 mod hybrid;
 #[cfg(all(feature = "model", debug_assertions))]
+#[allow(dead_code, unused_imports, unused_macros)] // the hybrid side takes from it what it can
 mod real;
+// `pub` and not `pub(crate)`: models reach the facade through `internals` in `lib.rs`.
 #[cfg(all(feature = "model", debug_assertions))]
-pub(crate) use hybrid::*;
+pub use hybrid::*;

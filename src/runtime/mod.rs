@@ -1,1 +1,182 @@
-//! Being built.
+//! The runtime: build one, run a future on it, spawn tasks, shut it down.
+//!
+//! ```
+//! use reiver::runtime::Runtime;
+//!
+//! let runtime = Runtime::new()?;
+//! let answer = runtime.block_on(async {
+//!     let task = reiver::spawn(async { 6 * 7 });
+//!     task.await.unwrap()
+//! });
+//! assert_eq!(answer, 42);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+mod builder;
+mod handle;
+mod metrics;
+
+pub use builder::Builder;
+pub use handle::{EnterGuard, Handle, TryCurrentError};
+pub use metrics::RuntimeMetrics;
+
+use crate::primitive::clock;
+use crate::scheduler::{self, Share};
+use crate::task::JoinHandle;
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+/// Workers, the poller, timers and the blocking pool.
+///
+/// Dropping it ends it: tasks are dropped at their next await, and the drop waits for the workers and
+/// for the blocking jobs that have begun, without a limit. Use [`shutdown_timeout`] for a limit.
+/// Inside async code the drop does not wait, and does not panic.
+///
+/// [`shutdown_timeout`]: Runtime::shutdown_timeout
+#[derive(Debug)]
+pub struct Runtime {
+    handle: Handle,
+    /// It was shut down by one of the methods that take it.
+    ended: bool,
+}
+
+/// Which kind of runtime this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RuntimeFlavor {
+    /// The thread in `block_on` is the only worker.
+    CurrentThread,
+    /// Workers with threads of their own.
+    MultiThread,
+}
+
+impl Runtime {
+    /// A multi-thread runtime with one worker for each CPU that this process may use.
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::build`].
+    pub fn new() -> io::Result<Self> {
+        Builder::new_multi_thread().enable_all().build()
+    }
+
+    /// Runs `future` to its end on this thread, which works as one of the runtime's workers while the
+    /// future waits: what the future spawns and wakes stays near.
+    ///
+    /// Any number of threads may call it at once. Inside a task it works too, as
+    /// [`block_in_place`](crate::task::block_in_place) does.
+    ///
+    /// # Panics
+    ///
+    /// With the future's panic. And inside a task of a current-thread runtime, which could not go on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = reiver::runtime::Runtime::new()?;
+    /// assert_eq!(runtime.block_on(async { 1 + 1 }), 2);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.handle.shared().block_on(future, Share::Work)
+    }
+
+    /// Spawns a task. It runs whether or not the handle is awaited.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = reiver::runtime::Runtime::new()?;
+    /// let task = runtime.spawn(async { "done" });
+    /// assert_eq!(runtime.block_on(task).unwrap(), "done");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.handle.spawn(future)
+    }
+
+    /// A handle, to spawn from anywhere.
+    pub fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Makes this the current runtime of the thread while the guard lives, so that
+    /// [`reiver::spawn`](crate::spawn), sockets and timers work outside of tasks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = reiver::runtime::Runtime::new()?;
+    /// let guard = runtime.enter();
+    /// let task = reiver::spawn(async { 5 });
+    /// drop(guard);
+    /// assert_eq!(runtime.block_on(task).unwrap(), 5);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn enter(&self) -> EnterGuard<'_> {
+        self.handle.enter()
+    }
+
+    /// What the runtime has counted.
+    pub fn metrics(&self) -> RuntimeMetrics {
+        self.handle.metrics()
+    }
+
+    /// Ends the runtime, and waits at most `timeout` for its workers and blocking jobs.
+    ///
+    /// What is stuck then goes on in the background and ends when it returns.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let runtime = reiver::runtime::Runtime::new()?;
+    /// runtime.spawn(std::future::pending::<()>());
+    /// runtime.shutdown_timeout(Duration::from_millis(100));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn shutdown_timeout(mut self, timeout: Duration) {
+        self.end(Some(timeout));
+    }
+
+    /// Ends the runtime without waiting.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = reiver::runtime::Runtime::new()?;
+    /// runtime.spawn(std::future::pending::<()>());
+    /// runtime.shutdown_background();
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn shutdown_background(mut self) {
+        self.end(Some(Duration::ZERO));
+    }
+
+    fn end(&mut self, timeout: Option<Duration>) {
+        self.ended = true;
+        let shared = self.handle.shared();
+        shared.close();
+        // Waiting inside a task would stop a worker, perhaps the one that is waited for.
+        let inside = scheduler::worker(|worker| worker.is_some());
+        let timeout = if inside { Some(Duration::ZERO) } else { timeout };
+        // A timeout beyond what the clock can express is no limit.
+        let deadline = timeout.and_then(|timeout| clock::now().checked_add(timeout));
+        shared.join(deadline);
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(None);
+        }
+    }
+}

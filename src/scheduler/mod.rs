@@ -1,1 +1,252 @@
-//! Being built.
+//! The scheduler: workers with queues of their own, thieves, sleepers, and the word that wakes them.
+#![doc = include_str!("README.md")]
+
+mod block_on;
+mod current;
+mod idle;
+mod park;
+mod shutdown;
+mod slot;
+mod worker;
+
+pub(crate) use block_on::{Share, block_in_place};
+pub(crate) use current::{Entered, enter, runtime, with_runtime, worker};
+pub use idle::{Asleep, Found, Idle, Search};
+pub use park::{Blocking, Parker, Unpark};
+pub(crate) use shutdown::Threads;
+pub(crate) use worker::Worker;
+
+use crate::driver::Driver;
+use crate::primitive::atomic::{AtomicBool, Ordering::*, fence};
+use crate::primitive::deque::{self, Injector};
+use crate::primitive::{Arc, Mutex, thread};
+use crate::task::{Header, JoinHandle, Registry, Runnable, Schedule, Spawn, TaskInfo, Why};
+use crate::util::pad::Pad;
+use slot::Slot;
+use std::future::Future;
+use std::panic::Location;
+use std::{fmt, io};
+
+/// Slots for threads that become workers for a while: `block_on` callers and stand-ins for workers in
+/// `block_in_place`. Those who find none free wait on their park token instead.
+const GUESTS: usize = 8;
+
+/// What all threads of one runtime share.
+pub struct Shared {
+    /// Tasks that came from other threads. Who takes one looks for the next sleeper.
+    injector: Injector<Runnable>,
+    idle: Idle,
+    /// Those of the permanent workers first, then the guests'.
+    slots: Box<[Pad<Slot>]>,
+    /// How many permanent workers there are: none in a current-thread runtime.
+    workers: usize,
+    /// The deques of guest slots without an owner, and who waits for one.
+    guests: Mutex<Guests>,
+    pub(crate) driver: Driver,
+    registry: Registry,
+    /// The runtime shuts down: no task is accepted, and workers end when the last is gone.
+    closed: AtomicBool,
+    pub(crate) threads: Threads,
+}
+
+#[derive(Default)]
+struct Guests {
+    free: Vec<(usize, deque::Worker<Runnable>)>,
+    /// Threads that would drive the runtime if they could; only a current-thread runtime has any.
+    waiting: Vec<thread::Thread>,
+}
+
+/// The worker halves of the permanent slots, for the threads that will own them.
+pub(crate) struct Seats(Vec<deque::Worker<Runnable>>);
+
+impl Shared {
+    /// A scheduler with slots for `workers` permanent workers; their threads are started by
+    /// [`start_worker`](Self::start_worker).
+    ///
+    /// # Errors
+    ///
+    /// If the poller cannot be created: out of descriptors, for example.
+    pub(crate) fn new(workers: usize) -> io::Result<(Self, Seats)> {
+        // A current-thread runtime has one slot: whoever calls `block_on` is its only worker.
+        let seats = if workers == 0 { 1 } else { workers + GUESTS };
+        let mut deques: Vec<_> = (0..seats).map(|_| deque::Worker::new_fifo()).collect();
+        let slots = deques.iter().map(|deque| Pad(Slot::new(deque.stealer()))).collect();
+        let free =
+            deques.drain(workers..).enumerate().map(|(i, d)| (workers + i, d)).rev().collect();
+        let shared = Self {
+            injector: Injector::new(),
+            idle: Idle::new(seats),
+            slots,
+            workers,
+            guests: Mutex::new(Guests { free, waiting: Vec::new() }),
+            driver: Driver::new(seats)?,
+            // One more for tasks spawned by threads that are no workers.
+            registry: Registry::new(seats + 1),
+            closed: AtomicBool::new(false),
+            threads: Threads::default(),
+        };
+        Ok((shared, Seats(deques)))
+    }
+
+    /// Spawns a task from wherever the caller is.
+    ///
+    /// # Safety
+    ///
+    /// As [`Spawn::create`]: any thread may poll and drop the future and have its output.
+    pub(crate) unsafe fn spawn<F: Future>(
+        self: &Arc<Self>,
+        future: F,
+        name: Option<Box<str>>,
+        location: &'static Location<'static>,
+    ) -> JoinHandle<F::Output> {
+        current::worker_of(Arc::as_ptr(self), |worker| {
+            let home = worker.map_or(self.slots.len(), Worker::seat);
+            let spawn = Spawn {
+                scheduler: Home(Arc::as_ptr(self)),
+                registry: &self.registry,
+                home: home as u16,
+                name,
+                location,
+            };
+            // SAFETY: the caller's. The pointer in `Home` follows the rule of its type.
+            let (runnable, handle) = unsafe { spawn.create(future) };
+            match (runnable, worker) {
+                (Some(runnable), Some(worker)) => worker.schedule(runnable, Why::Woken),
+                (Some(runnable), None) => self.inject(runnable),
+                (None, _) => {}
+            }
+            handle
+        })
+    }
+
+    /// Takes a task from a thread that is no worker of this runtime.
+    fn inject(&self, task: Runnable) {
+        self.injector.push(task);
+        // Pairs with the fence in `Worker::sleep` and `end_search`.
+        fence(SeqCst);
+        self.notify();
+    }
+
+    /// Wakes a sleeper, unless somebody is already looking for work. Says whether it did.
+    fn notify(&self) -> bool {
+        match self.idle.claim() {
+            Some(seat) => {
+                self.unpark(seat);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Makes the owner of `seat` look around.
+    pub(crate) fn unpark(&self, seat: usize) {
+        if self.slots[seat].parker.unpark() == Unpark::Poller {
+            self.driver.notify();
+        }
+    }
+
+    /// Makes everybody look around.
+    fn unpark_all(&self) {
+        (0..self.slots.len()).for_each(|seat| self.unpark(seat));
+    }
+
+    /// Whether anybody could take a task from anywhere.
+    fn has_work(&self) -> bool {
+        !self.injector.is_empty() || self.slots.iter().any(|slot| !slot.stealer.is_empty())
+    }
+
+    /// Live tasks.
+    pub(crate) fn dump(&self) -> Vec<TaskInfo> {
+        self.registry.dump()
+    }
+
+    pub(crate) fn live_tasks(&self) -> usize {
+        self.registry.len()
+    }
+
+    pub(crate) fn spawned_tasks(&self) -> u64 {
+        self.registry.spawned()
+    }
+
+    /// Permanent workers; 0 for a current-thread runtime.
+    pub(crate) fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// Tasks in the injector.
+    pub(crate) fn injected(&self) -> usize {
+        self.injector.len()
+    }
+
+    /// What the worker in `seat` has counted.
+    pub(crate) fn counters(&self, seat: usize) -> WorkerCounters {
+        let slot = &self.slots[seat];
+        let c = &slot.counters;
+        WorkerCounters {
+            polls: c.polls.get(),
+            parks: c.parks.get(),
+            steals: c.steals.get(),
+            stolen: c.stolen.get(),
+            wakes: c.wakes.get(),
+            busy_ns: c.busy_ns.get(),
+            queued: slot.stealer.len(),
+        }
+    }
+
+    /// Where a thread that is no worker puts what a slot must keep for it, such as a timer.
+    pub(crate) fn any_seat(&self) -> usize {
+        0
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("workers", &self.workers).finish_non_exhaustive()
+    }
+}
+
+/// A reading of a worker's counters.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct WorkerCounters {
+    pub(crate) polls: u64,
+    pub(crate) parks: u64,
+    pub(crate) steals: u64,
+    pub(crate) stolen: u64,
+    pub(crate) wakes: u64,
+    pub(crate) busy_ns: u64,
+    pub(crate) queued: usize,
+}
+
+/// A task's way back to its scheduler: a plain pointer, since a reference count that all cores write
+/// would be the most contended word of the machine.
+///
+/// It is followed only by `schedule`, which holds the `Runnable` of a task that is listed, and by
+/// `release`, which is called before a task is unlisted. `Shared` is not freed while a task is listed:
+/// its last owners, the worker threads and the runtime, wait for the registry to be empty.
+struct Home(*const Shared);
+
+impl Schedule for Home {
+    #[inline]
+    fn schedule(&self, task: Runnable, why: Why) {
+        let shared = self.0;
+        current::worker_of(shared, |worker| match worker {
+            Some(worker) => worker.schedule(task, why),
+            None => {
+                // The task may run and end, and the runtime with it, as soon as it is in the
+                // injector; this reference keeps the rest of `inject` on solid ground.
+                // SAFETY: `task` is not complete, so `Shared` is alive, and it lives in an `Arc`.
+                let shared = unsafe {
+                    Arc::increment_strong_count(shared);
+                    Arc::from_raw(shared)
+                };
+                shared.inject(task);
+            }
+        });
+    }
+
+    fn release(&self, task: &Header) {
+        // SAFETY: the task is listed until the call returns, so `Shared` is alive; every task with
+        // this scheduler came to this registry, and is released once.
+        unsafe { (*self.0).registry.remove(task) }
+    }
+}

@@ -11,8 +11,10 @@
 //!
 //! Outside a task's poll there is no budget: leaf futures work on any executor.
 
+use super::cell::Header;
 use crate::primitive::{clock, in_model, local};
 use std::cell::Cell;
+use std::ptr::NonNull;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -25,17 +27,45 @@ const SLICE: Duration = Duration::from_micros(200);
 const UNCONSTRAINED: u32 = u32::MAX;
 
 local! {
-    /// The budget of the poll that runs on this thread.
-    static BUDGET: Budget = Budget { left: Cell::new(UNCONSTRAINED), since: Cell::new(None) };
+    /// What is polled on this thread, and its budget.
+    static BUDGET: Budget = Budget {
+        left: Cell::new(UNCONSTRAINED),
+        since: Cell::new(None),
+        task: Cell::new(None),
+    };
 }
 
 struct Budget {
     left: Cell<u32>,
     /// When the units first ran out in this poll.
     since: Cell<Option<Instant>>,
+    /// The task whose poll this is; it lives until the poll ends.
+    task: Cell<Option<NonNull<Header>>>,
 }
 
-/// Runs one poll of a task under a fresh budget.
+/// Runs one poll of `task` under a fresh budget.
+#[inline]
+pub(super) fn with_task<R>(task: NonNull<Header>, poll: impl FnOnce() -> R) -> R {
+    struct Restore(Option<NonNull<Header>>);
+
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            BUDGET.with(|b| b.task.set(self.0));
+        }
+    }
+
+    let _restore = Restore(BUDGET.with(|b| b.task.replace(Some(task))));
+    with_budget(poll)
+}
+
+/// Looks at the header of the task that is polled on this thread, if one is.
+pub(super) fn current_task<R>(look: impl FnOnce(&Header) -> R) -> Option<R> {
+    // The thread-local may be gone: destructors of other thread-locals may ask.
+    // SAFETY: set by `with_task`, whose caller's poll keeps the cell and has not returned.
+    BUDGET.try_with(|b| b.task.get()).ok().flatten().map(|task| look(unsafe { task.as_ref() }))
+}
+
+/// Runs a poll under a fresh budget.
 #[inline]
 pub(crate) fn with_budget<R>(poll: impl FnOnce() -> R) -> R {
     with(if in_model() { 2 } else { UNITS }, poll)

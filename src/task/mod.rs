@@ -1,2 +1,230 @@
-//! Being built.
+//! Tasks: one allocation each, one atomic word that decides who may do what, and handles to it.
+//!
+//! A task meets its scheduler only through [`Schedule`], and the rest of the world only through
+//! [`Waker`](std::task::Waker)s; it can be model-checked with a scheduler of ten lines.
+#![doc = include_str!("README.md")]
+
+#[cfg(test)]
+mod tests;
+
 pub(crate) mod budget;
+mod cell;
+mod error;
+mod harness;
+mod id;
+mod join;
+mod registry;
+mod state;
+mod waker;
+
+pub use cell::Header;
+pub use error::JoinError;
+pub use id::Id;
+pub use join::{AbortHandle, JoinHandle};
+pub use registry::{Closed, Registry};
+pub use state::Phase;
+
+// The door: what programs find under `reiver::task` beside the above. Re-exports only.
+pub use crate::tasks::*;
+
+use cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::mem::ManuallyDrop;
+use std::panic::Location;
+use std::ptr::NonNull;
+
+/// Whoever runs tasks: puts them in a queue and later calls [`Runnable::run`].
+pub trait Schedule: 'static {
+    /// Takes a task that became runnable.
+    ///
+    /// `self` lies in the task's own cell: once the `Runnable` is where another thread can run it,
+    /// the cell, and `self` with it, may be gone. Copy what is needed afterwards first.
+    fn schedule(&self, task: Runnable, why: Why);
+
+    /// The task has ended; its last poll has returned and its output is about to be published. Called
+    /// once, by the thread that ran it.
+    fn release(&self, task: &Header);
+}
+
+/// Why a task became runnable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// A waker or an abort found it waiting.
+    Woken,
+    /// It was woken while its own poll ran, as `yield_now` does: it goes behind the others.
+    Again,
+}
+
+/// The right to poll a task once. Exactly one exists while the task is ready, none while it waits or
+/// runs. Dropping it cancels the task, since nobody else would ever poll it.
+pub struct Runnable(NonNull<Header>);
+
+// SAFETY: whoever spawns makes sure that the future may be polled where the scheduler polls it:
+// `spawn` demands `Send`, and a `LocalSet` keeps its runnables on its thread.
+unsafe impl Send for Runnable {}
+
+impl Runnable {
+    /// # Safety
+    ///
+    /// The caller holds the right (`Wake::Submit`, `Pend::Again`, or a new task) and gives it up.
+    unsafe fn from_raw(header: NonNull<Header>) -> Self {
+        Self(header)
+    }
+
+    /// Polls the task once, or drops its future if it was aborted. Panics of the task stay in it.
+    #[inline]
+    pub fn run(self) {
+        let header = ManuallyDrop::new(self).0;
+        // SAFETY: the right is given up here; the vtable fits the cell.
+        unsafe { (header.as_ref().vtable.run)(header) }
+    }
+
+    /// The task's header, for listings and reports.
+    pub fn header(&self) -> &Header {
+        // SAFETY: a task with a `Runnable` has not ended, so the executor's reference keeps it.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for Runnable {
+    fn drop(&mut self) {
+        let header = self.0;
+        // SAFETY: the right is ours and is used once; NOTIFIED is set, so `abort` cannot ask us to
+        // schedule, only mark the task for the run that follows.
+        unsafe {
+            let _ = header.as_ref().state.abort();
+            (header.as_ref().vtable.run)(header);
+        }
+    }
+}
+
+impl fmt::Debug for Runnable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Runnable").field(&self.header().id).finish()
+    }
+}
+
+impl Header {
+    /// The task's id.
+    pub fn id(&self) -> Id {
+        self.id
+    }
+
+    /// Where it was spawned.
+    pub fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+}
+
+/// What a task is spawned with.
+pub struct Spawn<'a, S> {
+    /// Who will run it.
+    pub scheduler: S,
+    /// Where it is listed.
+    pub registry: &'a Registry,
+    /// Which list.
+    pub home: u16,
+    /// The user's name for it.
+    pub name: Option<Box<str>>,
+    /// The caller of `spawn`.
+    pub location: &'static Location<'static>,
+}
+
+impl<S: Schedule> Spawn<'_, S> {
+    /// Allocates and lists a task. `None` beside the handle: the registry is closed, and the task is
+    /// already cancelled.
+    ///
+    /// # Safety
+    ///
+    /// `future` is polled and dropped only where its type allows: it is `Send`, or the scheduler
+    /// keeps the `Runnable` on this thread. The same for the output and the `JoinHandle`. What the
+    /// future borrows outlives the task.
+    pub unsafe fn create<F: Future>(self, future: F) -> (Option<Runnable>, JoinHandle<F::Output>) {
+        let Self { scheduler, registry, home, name, location } = self;
+        let header = match name {
+            None => Cell::allocate(future, scheduler, (), home, location),
+            Some(name) => Cell::allocate(future, scheduler, name, home, location),
+        };
+        // SAFETY: the task is new; `complete` removes it before it gives the executor's reference
+        // back. It comes with the right to its first poll and two references, of which one, and the
+        // JOIN bit, are the handle's, whose type is the future's.
+        unsafe {
+            let listed = registry.insert(home, header);
+            let runnable = Runnable::from_raw(header);
+            let handle = JoinHandle::from_raw(header);
+            match listed {
+                Ok(()) => (Some(runnable), handle),
+                Err(Closed) => {
+                    header.as_ref().state.set_unlisted();
+                    drop(runnable);
+                    (None, handle)
+                }
+            }
+        }
+    }
+}
+
+/// A live task, described.
+///
+/// # Examples
+///
+/// ```
+/// let rt = reiver::runtime::Runtime::new().unwrap();
+/// rt.block_on(async {
+///     let task = reiver::task::Builder::new().name("idler").spawn(std::future::pending::<()>()).unwrap();
+///     let tasks = reiver::runtime::Handle::current().dump();
+///     let idler = tasks.iter().find(|t| t.id() == task.id()).unwrap();
+///     assert_eq!(idler.name(), Some("idler"));
+/// });
+/// ```
+#[derive(Debug, Clone)]
+pub struct TaskInfo {
+    id: Id,
+    name: Option<String>,
+    location: &'static Location<'static>,
+    phase: Phase,
+}
+
+impl TaskInfo {
+    /// # Safety
+    ///
+    /// The task is alive.
+    unsafe fn of(task: NonNull<Header>) -> Self {
+        // SAFETY: the caller's; the name is copied at once.
+        unsafe {
+            let header = task.as_ref();
+            Self {
+                id: header.id,
+                name: (header.vtable.name)(task).map(|name| name.as_ref().to_owned()),
+                location: header.location,
+                phase: header.state.phase(),
+            }
+        }
+    }
+
+    /// The task's id.
+    pub fn id(&self) -> Id {
+        self.id
+    }
+
+    /// The name it was spawned with.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Where it was spawned.
+    pub fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+
+    /// Where it was in its life when it was looked at.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+}
+
+/// The id of the task that is running here, if one is.
+pub fn try_id() -> Option<Id> {
+    budget::current_task(|task| task.id)
+}

@@ -1,7 +1,10 @@
 //! The production side of the facade: re-exports, and the few types that std lacks.
 
+pub(crate) mod poll;
 mod spin;
 
+/// A lock for statics. Models do not see it.
+pub use parking_lot::Mutex as StaticMutex;
 pub(crate) use parking_lot::{Mutex, MutexGuard};
 pub(crate) use spin::{SpinGuard, SpinLock};
 pub(crate) use std::sync::Arc;
@@ -42,6 +45,21 @@ pub(crate) mod clock {
     pub(crate) fn now() -> std::time::Instant {
         std::time::Instant::now()
     }
+
+    /// The instant that everything in this process counts from: that of the first call.
+    pub(crate) fn origin() -> std::time::Instant {
+        static ORIGIN: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+        *ORIGIN.get_or_init(now)
+    }
+}
+
+/// Takes a block of `n` consecutive numbers that nothing else in this process gets; the first is
+/// at least 1.
+pub(crate) fn unique_block(n: u64) -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    // Relaxed: only uniqueness matters, and one word has one order.
+    NEXT.fetch_add(n, Ordering::Relaxed)
 }
 
 /// Whether this code runs inside a model: never, in production.

@@ -1,2 +1,0 @@
-//! The model side of the facade. Being built: for now the production side.
-pub(crate) use super::real::*;

@@ -1,0 +1,104 @@
+//! The model side of the facade: what `real` offers, watched by loom inside a model.
+//!
+//! Every object decides where it is *made*: inside a model it is a loom object, outside one it is
+//! the real object. So one test binary runs models, ordinary tests, and code with statics. All loom
+//! threads of a model are coroutines on one OS thread, and a thread-local flag says that this OS
+//! thread is running a model.
+//!
+//! # Rules of the model side
+//!
+//! 1. No double is stronger than what it stands for. What std, crossbeam or the kernel do not
+//!    promise, the double does not do: the deque peeks without a fence ([`deque`]), `unpark` hands
+//!    over what happened before only to the `park` that consumes it ([`thread`]).
+//! 2. A real lock met contended inside a model panics: its holder is another coroutine of the same
+//!    OS thread, and waiting for it would hang.
+//! 3. A method that loom cannot offer is missing here, so that using it fails to compile:
+//!    `get_mut` of atomics, `const` constructors.
+//! 4. Each `load` first makes itself known to loom's search by a step that carries no memory effect
+//!    ([`atomic`]); a model may switch that off by [`set_shadow_loads`].
+//!
+//! Rejected: a cfg that turns everything into loom (objects in statics and ordinary tests panic, and
+//! RUSTFLAGS in the environment turn it off silently); a `Mutex` and `Condvar` for parking (loom's
+//! condvar shares its token with `park`, and the mutex orders more than std promises).
+
+pub mod atomic;
+mod cell;
+pub mod clock;
+pub mod deque;
+mod local;
+mod lock;
+pub mod poll;
+pub mod thread;
+
+pub use super::real::StaticMutex;
+pub(crate) use super::real::unique_block;
+pub use cell::UnsafeCell;
+pub(crate) use local::local;
+pub use local::{AccessError, Local};
+pub use lock::{Mutex, MutexGuard, SpinGuard, SpinLock};
+pub use std::sync::Arc;
+// The real one: what the reactor does with events is modelled on its sources, without a poller.
+
+use std::cell::Cell;
+
+std::thread_local! {
+    /// Whether this OS thread runs a model now.
+    static IN_MODEL: Cell<bool> = const { Cell::new(false) };
+    /// Whether atomics made from now on announce their loads (rule 4).
+    static SHADOW_LOADS: Cell<bool> = const { Cell::new(true) };
+}
+
+/// Constructors for statics. What they make is never seen by a model.
+pub mod fixed {
+    /// A real lock.
+    pub const fn mutex<T>(value: T) -> super::Mutex<T> {
+        super::Mutex::fixed(value)
+    }
+
+    /// A real atomic.
+    pub const fn atomic_usize(value: usize) -> super::atomic::AtomicUsize {
+        super::atomic::AtomicUsize::fixed(value)
+    }
+}
+
+/// Whether this code runs inside a model.
+pub fn in_model() -> bool {
+    IN_MODEL.with(Cell::get)
+}
+
+/// The number of CPUs this process may use; 2 in a model.
+pub fn num_cpus() -> usize {
+    if in_model() { 2 } else { num_cpus::get() }
+}
+
+/// Runs `check`, which calls loom, with every object made in it a loom object.
+pub fn run_model<R>(check: impl FnOnce() -> R) -> R {
+    /// Clears the flag, also when the model fails.
+    struct Leave;
+
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            IN_MODEL.with(|flag| flag.set(false));
+        }
+    }
+
+    assert!(!IN_MODEL.with(|flag| flag.replace(true)), "a model inside a model");
+    let _leave = Leave;
+    check()
+}
+
+/// Called first in each execution of a model: puts back what loom does not reset.
+pub fn begin_execution() {
+    clock::reset();
+}
+
+/// Whether atomics made from now on announce their loads to loom (rule 4). On unless switched off:
+/// without it loom skips executions of "load, then compare-exchange"; with it models grow 2 to 15
+/// times.
+pub fn set_shadow_loads(on: bool) {
+    SHADOW_LOADS.with(|flag| flag.set(on));
+}
+
+fn shadow_loads() -> bool {
+    SHADOW_LOADS.with(Cell::get)
+}

@@ -1,0 +1,254 @@
+//! Threads and parking.
+//!
+//! loom's own `unpark` gives its target everything that happened before at once, wherever the target
+//! is; std promises that only to the `park` that returns because of it. A thread that reads its flag
+//! in time and never parks would be handed an edge that does not exist, and a missing `Acquire` would
+//! pass. So the token is kept here as std keeps it, in an atomic with three states, and loom's
+//! `park` and `unpark` serve only to block a thread that has said it is blocked:
+//!
+//! | state | `park` | `unpark` |
+//! |---|---|---|
+//! | EMPTY | → PARKED, block until NOTIFIED, → EMPTY | → NOTIFIED |
+//! | NOTIFIED | → EMPTY, return | stays |
+//! | PARKED | (one thread parks on its own token) | → NOTIFIED, and unblock |
+//!
+//! A model's `park_timeout` never times out (loom has no time), and no `park` returns without cause:
+//! a model that cares starts a thread that calls `unpark`.
+
+use super::in_model;
+use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
+use std::cell::OnceCell;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+const EMPTY: u32 = 0;
+const NOTIFIED: u32 = 1;
+/// One below EMPTY, so that `park` begins with one subtraction.
+const PARKED: u32 = u32::MAX;
+
+/// The stack of a model's thread, in words: 128 KiB, where loom's default of 32 KiB overflows under
+/// a panic message or a deep future.
+const STACK_WORDS: usize = 16 * 1024;
+
+loom::thread_local! {
+    /// The parking token of this loom thread.
+    static TOKEN: OnceCell<Arc<AtomicU32>> = OnceCell::new();
+}
+
+fn token() -> Arc<AtomicU32> {
+    TOKEN.with(|token| token.get_or_init(|| Arc::new(AtomicU32::new(EMPTY))).clone())
+}
+
+/// Makes threads.
+#[derive(Debug, Default)]
+pub struct Builder {
+    name: Option<String>,
+    stack_size: Option<usize>,
+}
+
+impl Builder {
+    /// A thread without a name and with the default stack.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Names the thread.
+    pub fn name(self, name: String) -> Self {
+        Self { name: Some(name), ..self }
+    }
+
+    /// Sets the size of its stack in bytes; a model has its own.
+    pub fn stack_size(self, size: usize) -> Self {
+        Self { stack_size: Some(size), ..self }
+    }
+
+    /// Starts the thread.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses; never in a model.
+    pub fn spawn<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        if in_model() { self.spawn_model(f) } else { self.spawn_real(f) }
+    }
+
+    fn spawn_real<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let mut builder = std::thread::Builder::new();
+        if let Some(name) = self.name {
+            builder = builder.name(name);
+        }
+        if let Some(size) = self.stack_size {
+            builder = builder.stack_size(size);
+        }
+        let handle = builder.spawn(f)?;
+        let thread = Thread(Kind::Real(handle.thread().clone()));
+        Ok(JoinHandle { thread, kind: Join::Real(handle) })
+    }
+
+    fn spawn_model<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let mut builder = loom::thread::Builder::new().stack_size(STACK_WORDS);
+        if let Some(name) = self.name {
+            builder = builder.name(name);
+        }
+        let parking = Arc::new(AtomicU32::new(EMPTY));
+        let finished = Arc::new(AtomicBool::new(false));
+        let inside = (parking.clone(), finished.clone());
+        let handle = builder.spawn(move || {
+            let (parking, finished) = inside;
+            TOKEN.with(|token| token.set(parking)).expect("set once, before anything else runs");
+            let value = f();
+            // Release: pairs with the Acquire in `JoinHandle::is_finished`.
+            finished.store(true, Release);
+            value
+        })?;
+        let thread = Thread(Kind::Model { thread: handle.thread().clone(), token: parking });
+        Ok(JoinHandle { thread, kind: Join::Model { handle, finished } })
+    }
+}
+
+/// Waits for a thread.
+#[derive(Debug)]
+pub struct JoinHandle<T> {
+    thread: Thread,
+    kind: Join<T>,
+}
+
+#[derive(Debug)]
+enum Join<T> {
+    Real(std::thread::JoinHandle<T>),
+    Model { handle: loom::thread::JoinHandle<T>, finished: Arc<AtomicBool> },
+}
+
+impl<T> JoinHandle<T> {
+    /// Waits for the thread and gives its result.
+    ///
+    /// # Errors
+    ///
+    /// The panic of the thread; in a model a panic ends the model.
+    #[track_caller]
+    pub fn join(self) -> std::thread::Result<T> {
+        match self.kind {
+            Join::Real(handle) => handle.join(),
+            Join::Model { handle, .. } => handle.join(),
+        }
+    }
+
+    /// Whether the thread's closure has returned.
+    #[track_caller]
+    pub fn is_finished(&self) -> bool {
+        match &self.kind {
+            Join::Real(handle) => handle.is_finished(),
+            // Acquire: pairs with the Release in `spawn_model`.
+            Join::Model { finished, .. } => finished.load(Acquire),
+        }
+    }
+
+    /// The thread.
+    pub fn thread(&self) -> &Thread {
+        &self.thread
+    }
+}
+
+/// A thread that can be unparked.
+#[derive(Clone, Debug)]
+pub struct Thread(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Real(std::thread::Thread),
+    Model { thread: loom::thread::Thread, token: Arc<AtomicU32> },
+}
+
+/// What tells one thread from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ThreadId(Id);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Id {
+    Real(std::thread::ThreadId),
+    Model(loom::thread::ThreadId),
+}
+
+impl Thread {
+    /// Makes the thread's token available: its next or present `park` returns.
+    #[track_caller]
+    pub fn unpark(&self) {
+        match &self.0 {
+            Kind::Real(thread) => thread.unpark(),
+            Kind::Model { thread, token } => {
+                // Release: pairs with the Acquires in `park`.
+                if token.swap(NOTIFIED, Release) == PARKED {
+                    thread.unpark();
+                }
+            }
+        }
+    }
+
+    /// The thread's name.
+    pub fn name(&self) -> Option<&str> {
+        match &self.0 {
+            Kind::Real(thread) => thread.name(),
+            Kind::Model { thread, .. } => thread.name(),
+        }
+    }
+
+    /// The thread's identity.
+    pub fn id(&self) -> ThreadId {
+        ThreadId(match &self.0 {
+            Kind::Real(thread) => Id::Real(thread.id()),
+            Kind::Model { thread, .. } => Id::Model(thread.id()),
+        })
+    }
+}
+
+/// The running thread.
+pub fn current() -> Thread {
+    Thread(if in_model() {
+        Kind::Model { thread: loom::thread::current(), token: token() }
+    } else {
+        Kind::Real(std::thread::current())
+    })
+}
+
+/// Blocks until the token is available and takes it.
+#[track_caller]
+pub fn park() {
+    if !in_model() {
+        return std::thread::park();
+    }
+    let token = token();
+    // Acquire: pairs with the Release in `unpark`.
+    if token.fetch_sub(1, Acquire) == NOTIFIED {
+        return;
+    }
+    loop {
+        loom::thread::park();
+        // Acquire: pairs with the Release in `unpark`.
+        if token.compare_exchange(NOTIFIED, EMPTY, Acquire, Relaxed).is_ok() {
+            return;
+        }
+    }
+}
+
+/// Blocks until the token is available, or for a while; in a model it is [`park`].
+#[track_caller]
+pub fn park_timeout(timeout: Duration) {
+    if in_model() { park() } else { std::thread::park_timeout(timeout) }
+}
+
+/// Lets others run; every spinning loop calls it.
+pub fn yield_now() {
+    if in_model() { loom::thread::yield_now() } else { std::thread::yield_now() }
+}

@@ -1,0 +1,250 @@
+//! Everything about a runtime that can be chosen.
+
+use super::{Handle, Runtime};
+use crate::primitive::{Arc, num_cpus, thread};
+use crate::scheduler::Shared;
+use std::time::Duration;
+use std::{fmt, io};
+
+/// The environment variable that sets the number of workers where the program does not.
+const WORKERS_VARIABLE: &str = "REIVER_WORKER_THREADS";
+/// More workers than any machine has CPUs: a mistyped number is an error, not a million threads.
+const MAX_WORKERS: usize = 32_768;
+
+type NameFn = Arc<dyn Fn() -> String + Send + Sync>;
+type Hook = Arc<dyn Fn() + Send + Sync>;
+
+/// Builds a [`Runtime`].
+///
+/// # Examples
+///
+/// ```
+/// let runtime = reiver::runtime::Builder::new_multi_thread()
+///     .worker_threads(2)
+///     .thread_name("raider")
+///     .build()?;
+/// let name = runtime.block_on(async {
+///     reiver::spawn(async { std::thread::current().name().map(str::to_owned) }).await.unwrap()
+/// });
+/// # let _ = name;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Builder {
+    flavor: Flavor,
+    worker_threads: Option<usize>,
+    max_blocking_threads: usize,
+    thread_name: NameFn,
+    thread_stack_size: Option<usize>,
+    thread_keep_alive: Duration,
+    on_thread_start: Option<Hook>,
+    on_thread_stop: Option<Hook>,
+    start_paused: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flavor {
+    CurrentThread,
+    MultiThread,
+}
+
+impl Builder {
+    /// Workers with threads of their own.
+    pub fn new_multi_thread() -> Self {
+        Self::new(Flavor::MultiThread)
+    }
+
+    /// No threads but the blocking pool's: whoever calls `block_on` is the only worker. The scheduler
+    /// is the same, with one slot.
+    pub fn new_current_thread() -> Self {
+        Self::new(Flavor::CurrentThread)
+    }
+
+    fn new(flavor: Flavor) -> Self {
+        Self {
+            flavor,
+            worker_threads: None,
+            max_blocking_threads: 512,
+            thread_name: Arc::new(|| "reiver-worker".to_owned()),
+            thread_stack_size: None,
+            thread_keep_alive: Duration::from_secs(10),
+            on_thread_start: None,
+            on_thread_stop: None,
+            start_paused: false,
+        }
+    }
+
+    /// Accepted as tokio has it; the poller and the timers are always on.
+    pub fn enable_all(&mut self) -> &mut Self {
+        self
+    }
+
+    /// Accepted as tokio has it; the poller is always on.
+    pub fn enable_io(&mut self) -> &mut Self {
+        self
+    }
+
+    /// Accepted as tokio has it; timers are always on.
+    pub fn enable_time(&mut self) -> &mut Self {
+        self
+    }
+
+    /// How many workers a multi-thread runtime has. Without this call: the environment variable
+    /// `REIVER_WORKER_THREADS`, else the number of CPUs that this process may use, cgroup quotas and
+    /// affinity counted in. A current-thread runtime ignores it.
+    ///
+    /// # Panics
+    ///
+    /// If `workers` is 0.
+    #[track_caller]
+    pub fn worker_threads(&mut self, workers: usize) -> &mut Self {
+        assert!(workers > 0, "worker_threads must be at least 1; for none use new_current_thread");
+        self.worker_threads = Some(workers);
+        self
+    }
+
+    /// How many threads the pool for blocking jobs may have. Jobs beyond wait in a queue.
+    /// By default 512.
+    ///
+    /// # Panics
+    ///
+    /// If `threads` is 0.
+    #[track_caller]
+    pub fn max_blocking_threads(&mut self, threads: usize) -> &mut Self {
+        assert!(threads > 0, "max_blocking_threads must be at least 1");
+        self.max_blocking_threads = threads;
+        self
+    }
+
+    /// The name of the runtime's threads. By default `reiver-worker`.
+    pub fn thread_name(&mut self, name: impl Into<String>) -> &mut Self {
+        let name = name.into();
+        self.thread_name_fn(move || name.clone())
+    }
+
+    /// A function that names each thread.
+    pub fn thread_name_fn<F>(&mut self, name: F) -> &mut Self
+    where
+        F: Fn() -> String + Send + Sync + 'static,
+    {
+        self.thread_name = Arc::new(name);
+        self
+    }
+
+    /// The stack size of the runtime's threads in bytes. By default std's, 2 MiB.
+    pub fn thread_stack_size(&mut self, bytes: usize) -> &mut Self {
+        self.thread_stack_size = Some(bytes);
+        self
+    }
+
+    /// How long an idle thread of the blocking pool stays. By default 10 s.
+    pub fn thread_keep_alive(&mut self, duration: Duration) -> &mut Self {
+        self.thread_keep_alive = duration;
+        self
+    }
+
+    /// Called on each of the runtime's threads when it starts, inside the runtime's context.
+    pub fn on_thread_start<F: Fn() + Send + Sync + 'static>(&mut self, f: F) -> &mut Self {
+        self.on_thread_start = Some(Arc::new(f));
+        self
+    }
+
+    /// Called on each of the runtime's threads when it ends, inside the runtime's context.
+    pub fn on_thread_stop<F: Fn() + Send + Sync + 'static>(&mut self, f: F) -> &mut Self {
+        self.on_thread_stop = Some(Arc::new(f));
+        self
+    }
+
+    /// Whether the clock starts paused, for tests. See `time::pause`.
+    pub fn start_paused(&mut self, paused: bool) -> &mut Self {
+        self.start_paused = paused;
+        self
+    }
+
+    /// Builds the runtime and starts its workers.
+    ///
+    /// # Errors
+    ///
+    /// If the poller cannot be made or a thread cannot be started (out of descriptors or threads), or
+    /// if `REIVER_WORKER_THREADS` is no number from 1 to 32768.
+    pub fn build(&mut self) -> io::Result<Runtime> {
+        let workers = match self.flavor {
+            Flavor::CurrentThread => 0,
+            Flavor::MultiThread => self.workers()?,
+        };
+        let (shared, seats) = Shared::new(workers)?;
+        let shared = Arc::new(shared);
+        let threads = self.threads();
+        let hooks = threads.clone();
+        shared.start(seats, |_| threads.builder(), move |body| hooks.around(body))?;
+        Ok(Runtime { handle: Handle::new(shared), ended: false })
+    }
+
+    fn workers(&self) -> io::Result<usize> {
+        let asked = match (self.worker_threads, std::env::var_os(WORKERS_VARIABLE)) {
+            (Some(workers), _) => workers,
+            (None, None) => num_cpus(),
+            (None, Some(text)) => {
+                text.to_str().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+            }
+        };
+        if (1..=MAX_WORKERS).contains(&asked) {
+            return Ok(asked);
+        }
+        let source =
+            if self.worker_threads.is_some() { "worker_threads" } else { WORKERS_VARIABLE };
+        Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{source} must be a number from 1 to {MAX_WORKERS}"),
+        ))
+    }
+
+    fn threads(&self) -> ThreadStart {
+        ThreadStart {
+            name: self.thread_name.clone(),
+            stack_size: self.thread_stack_size,
+            start: self.on_thread_start.clone(),
+            stop: self.on_thread_stop.clone(),
+        }
+    }
+}
+
+/// How this runtime's threads begin and end.
+#[derive(Clone)]
+struct ThreadStart {
+    name: NameFn,
+    stack_size: Option<usize>,
+    start: Option<Hook>,
+    stop: Option<Hook>,
+}
+
+impl ThreadStart {
+    fn builder(&self) -> thread::Builder {
+        let builder = thread::Builder::new().name((self.name)());
+        match self.stack_size {
+            Some(bytes) => builder.stack_size(bytes),
+            None => builder,
+        }
+    }
+
+    fn around(&self, body: &mut dyn FnMut()) {
+        if let Some(start) = &self.start {
+            start();
+        }
+        body();
+        if let Some(stop) = &self.stop {
+            stop();
+        }
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("worker_threads", &self.worker_threads)
+            .field("max_blocking_threads", &self.max_blocking_threads)
+            .field("thread_stack_size", &self.thread_stack_size)
+            .field("thread_keep_alive", &self.thread_keep_alive)
+            .field("start_paused", &self.start_paused)
+            .finish_non_exhaustive()
+    }
+}

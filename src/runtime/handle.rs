@@ -1,0 +1,162 @@
+//! A handle to a runtime, and the current one.
+
+use super::{RuntimeFlavor, RuntimeMetrics};
+use crate::primitive::Arc;
+use crate::scheduler::{self, Entered, Share, Shared};
+use crate::task::{JoinHandle, TaskInfo};
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::Location;
+
+/// A counted handle to a runtime: spawn, enter, look inside. It does not keep the runtime running.
+///
+/// # Examples
+///
+/// ```
+/// use reiver::runtime::{Handle, Runtime};
+/// let runtime = Runtime::new()?;
+/// let handle = runtime.handle().clone();
+/// std::thread::spawn(move || {
+///     handle.spawn(async { println!("from another thread") });
+/// })
+/// .join()
+/// .unwrap();
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Handle(Arc<Shared>);
+
+impl Handle {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.0
+    }
+
+    /// The runtime that this thread is in: inside a task, a blocking job, `block_on`, or under an
+    /// [`EnterGuard`].
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # reiver::runtime::Runtime::new().unwrap().block_on(async {
+    /// let handle = reiver::runtime::Handle::current();
+    /// assert_eq!(handle.spawn(async { 7 }).await.unwrap(), 7);
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn current() -> Self {
+        match Self::try_current() {
+            Ok(handle) => handle,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// As [`current`](Self::current), without a panic.
+    ///
+    /// # Errors
+    ///
+    /// Outside a runtime.
+    pub fn try_current() -> Result<Self, TryCurrentError> {
+        scheduler::runtime().map(Self).ok_or(TryCurrentError(()))
+    }
+
+    /// Makes this the current runtime of the thread while the guard lives.
+    pub fn enter(&self) -> EnterGuard<'_> {
+        EnterGuard { _entered: scheduler::enter(self.0.clone()), _handle: PhantomData }
+    }
+
+    /// Spawns a task.
+    ///
+    /// When the runtime is shut down already, the task is dropped and its handle gives a
+    /// [`JoinError`](crate::task::JoinError) that is cancelled.
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        // SAFETY: the bounds allow any thread to poll the future and to have its output.
+        unsafe { self.0.spawn(future, None, Location::caller()) }
+    }
+
+    /// Runs `future` to its end on this thread.
+    ///
+    /// On a multi-thread runtime the thread only waits, unlike in
+    /// [`Runtime::block_on`](super::Runtime::block_on): it may be a blocking job that wants its answer
+    /// soon. On a current-thread runtime that nobody drives, this thread does.
+    ///
+    /// # Panics
+    ///
+    /// With the future's panic. And inside a task of a current-thread runtime, which could not go on.
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.0.block_on(future, Share::Wait)
+    }
+
+    /// Which kind of runtime this is.
+    pub fn runtime_flavor(&self) -> RuntimeFlavor {
+        match self.0.workers() {
+            0 => RuntimeFlavor::CurrentThread,
+            _ => RuntimeFlavor::MultiThread,
+        }
+    }
+
+    /// What the runtime has counted.
+    pub fn metrics(&self) -> RuntimeMetrics {
+        RuntimeMetrics::new(self.0.clone())
+    }
+
+    /// Every live task: id, name, where it was spawned, and whether it runs, is ready or waits.
+    pub fn dump(&self) -> Vec<TaskInfo> {
+        self.0.dump()
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("flavor", &self.runtime_flavor()).finish_non_exhaustive()
+    }
+}
+
+/// Leaves the runtime when dropped.
+#[must_use = "the runtime is left when the guard is dropped"]
+#[derive(Debug)]
+pub struct EnterGuard<'a> {
+    _entered: Entered,
+    _handle: PhantomData<&'a Handle>,
+}
+
+/// This thread is in no runtime.
+#[derive(Debug)]
+pub struct TryCurrentError(());
+
+impl TryCurrentError {
+    /// Always: this thread has entered no runtime.
+    pub fn is_missing_context(&self) -> bool {
+        true
+    }
+
+    /// Never: the context is there until the thread's last destructor.
+    pub fn is_thread_local_destroyed(&self) -> bool {
+        false
+    }
+}
+
+impl fmt::Display for TryCurrentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "this thread is in no reiver runtime: call this inside `Runtime::block_on`, a spawned \
+             task or `#[reiver::main]`, or hold the guard of `Runtime::enter`",
+        )
+    }
+}
+
+impl std::error::Error for TryCurrentError {}

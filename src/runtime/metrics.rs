@@ -1,0 +1,109 @@
+//! What a runtime counts, always on: each worker counts on its own cache lines.
+
+use crate::primitive::Arc;
+use crate::scheduler::{Shared, WorkerCounters};
+use std::fmt;
+use std::time::Duration;
+
+/// A view of a runtime's counters. Every call reads them anew; names are tokio's.
+///
+/// # Examples
+///
+/// ```
+/// # reiver::runtime::Runtime::new().unwrap().block_on(async {
+/// let metrics = reiver::runtime::Handle::current().metrics();
+/// let task = reiver::spawn(std::future::pending::<()>());
+/// assert_eq!(metrics.num_alive_tasks(), 1);
+/// task.abort();
+/// # });
+/// ```
+#[derive(Clone)]
+pub struct RuntimeMetrics(Arc<Shared>);
+
+impl RuntimeMetrics {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
+    fn worker(&self, worker: usize) -> WorkerCounters {
+        assert!(worker < self.num_workers(), "worker {worker} of {}", self.num_workers());
+        self.0.counters(worker)
+    }
+
+    /// The number of workers: 1 for a current-thread runtime.
+    pub fn num_workers(&self) -> usize {
+        self.0.workers().max(1)
+    }
+
+    /// Tasks that have been spawned and have not ended.
+    pub fn num_alive_tasks(&self) -> usize {
+        self.0.live_tasks()
+    }
+
+    /// Tasks ever spawned.
+    pub fn spawned_tasks_count(&self) -> u64 {
+        self.0.spawned_tasks()
+    }
+
+    /// Tasks from other threads that no worker has taken yet.
+    pub fn global_queue_depth(&self) -> usize {
+        self.0.injected()
+    }
+
+    /// Tasks in a worker's own queue.
+    ///
+    /// # Panics
+    ///
+    /// This and the other methods that take a worker: if there is no such worker.
+    #[track_caller]
+    pub fn worker_local_queue_depth(&self, worker: usize) -> usize {
+        self.worker(worker).queued
+    }
+
+    /// Polls of tasks by a worker.
+    #[track_caller]
+    pub fn worker_poll_count(&self, worker: usize) -> u64 {
+        self.worker(worker).polls
+    }
+
+    /// How often a worker went to sleep.
+    #[track_caller]
+    pub fn worker_park_count(&self, worker: usize) -> u64 {
+        self.worker(worker).parks
+    }
+
+    /// How often a worker stole, each time half a queue.
+    #[track_caller]
+    pub fn worker_steal_operations(&self, worker: usize) -> u64 {
+        self.worker(worker).steals
+    }
+
+    /// How many tasks a worker stole.
+    #[track_caller]
+    pub fn worker_steal_count(&self, worker: usize) -> u64 {
+        self.worker(worker).stolen
+    }
+
+    /// How often a worker woke another.
+    #[track_caller]
+    pub fn worker_wake_count(&self, worker: usize) -> u64 {
+        self.worker(worker).wakes
+    }
+
+    /// How long a worker was awake.
+    #[track_caller]
+    pub fn worker_total_busy_duration(&self, worker: usize) -> Duration {
+        Duration::from_nanos(self.worker(worker).busy_ns)
+    }
+}
+
+impl fmt::Debug for RuntimeMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let workers: Vec<_> = (0..self.num_workers()).map(|w| self.worker(w)).collect();
+        f.debug_struct("RuntimeMetrics")
+            .field("alive_tasks", &self.num_alive_tasks())
+            .field("global_queue_depth", &self.global_queue_depth())
+            .field("workers", &workers)
+            .finish()
+    }
+}

@@ -1,0 +1,272 @@
+//! `block_on`: the calling thread is a worker while its future waits.
+//!
+//! The thread takes a guest slot and runs the ordinary loop with the future as its root. What the
+//! future wakes or spawns lands in this thread's own queue, and its own waker needs no system call
+//! when the wake comes from a task on this thread. (tokio's root future is woken across threads each
+//! time: its users run `block_on(spawn(main))` to avoid that.)
+//!
+//! Where the thread cannot or should not be a worker — no slot is free, or it is a blocking job that
+//! bridges into async code while the runtime has workers — it waits on its park token.
+
+use super::Shared;
+use super::current;
+use super::worker::{Root, Worker};
+use crate::primitive::atomic::{AtomicBool, Ordering::*};
+use crate::primitive::{Arc, Mutex, deque, thread};
+use crate::task::{Runnable, budget};
+use std::any::Any;
+use std::future::Future;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Wake, Waker};
+
+/// Wakes a root: sets its flag, and reaches the thread that polls it.
+struct RootWaker {
+    woken: AtomicBool,
+    reach: Reach,
+}
+
+enum Reach {
+    /// The owner of a guest slot.
+    Seat(Arc<Shared>, usize),
+    /// A thread that only waits.
+    Thread(thread::Thread),
+}
+
+impl Wake for RootWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Release: what the waker did is seen by the poll; pairs with `take`.
+        if self.woken.swap(true, AcqRel) {
+            return;
+        }
+        match &self.reach {
+            // On its own thread the loop looks at the flag before it sleeps.
+            Reach::Seat(shared, seat) => current::worker_of(Arc::as_ptr(shared), |worker| {
+                if worker.map(Worker::seat) != Some(*seat) {
+                    shared.unpark(*seat);
+                }
+            }),
+            Reach::Thread(thread) => thread.unpark(),
+        }
+    }
+}
+
+impl RootWaker {
+    fn new(reach: Reach) -> Arc<Self> {
+        Arc::new(Self { woken: AtomicBool::new(true), reach })
+    }
+
+    /// Whether there was a wake since the last call.
+    fn take(&self) -> bool {
+        // Acquire: pairs with the Release in `wake_by_ref`.
+        self.woken.load(Relaxed) && self.woken.swap(false, AcqRel)
+    }
+}
+
+/// A future as the root of a worker's loop.
+struct FutureRoot<'a, F: Future> {
+    future: Pin<&'a mut F>,
+    flag: Arc<RootWaker>,
+    waker: Waker,
+    result: Option<Result<F::Output, Box<dyn Any + Send>>>,
+}
+
+impl<F: Future> Root for FutureRoot<'_, F> {
+    fn step(&mut self, worker: &Worker) -> ControlFlow<()> {
+        if !self.flag.take() {
+            return ControlFlow::Continue(());
+        }
+        let mut cx = Context::from_waker(&self.waker);
+        let future = self.future.as_mut();
+        // Caught, to leave the loop in order; thrown again by `block_on`.
+        let poll = worker.as_poll(|| {
+            catch_unwind(AssertUnwindSafe(|| budget::with_budget(|| future.poll(&mut cx))))
+        });
+        match poll {
+            Ok(Poll::Pending) => return ControlFlow::Continue(()),
+            Ok(Poll::Ready(output)) => self.result = Some(Ok(output)),
+            Err(panic) => self.result = Some(Err(panic)),
+        }
+        ControlFlow::Break(())
+    }
+
+    fn is_woken(&self) -> bool {
+        // Relaxed: set by this thread, or followed by an unpark of this seat.
+        self.flag.woken.load(Relaxed)
+    }
+}
+
+/// The root of a stand-in: runs tasks until told to stop.
+struct StandIn(Arc<RootWaker>);
+
+impl Root for StandIn {
+    fn step(&mut self, _: &Worker) -> ControlFlow<()> {
+        if self.0.take() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn is_woken(&self) -> bool {
+        // Relaxed: as in `FutureRoot`.
+        self.0.woken.load(Relaxed)
+    }
+}
+
+/// Whether a `block_on` should run tasks while it waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// Yes: the thread has nothing better to do.
+    Work,
+    /// Only if nobody else does: a poll of somebody else's task would delay this future.
+    Wait,
+}
+
+impl Shared {
+    /// Runs `future` to its end on this thread.
+    ///
+    /// # Panics
+    ///
+    /// With the panic of the future; and inside a current-thread runtime's own tasks, where nobody
+    /// could make progress while this thread waits.
+    #[track_caller]
+    pub(crate) fn block_on<F: Future>(self: &Arc<Self>, future: F, share: Share) -> F::Output {
+        if current::worker(|worker| worker.is_some()) {
+            return block_in_place(|| self.block_on(future, Share::Wait));
+        }
+        let _entered = current::enter(self.clone());
+        let mut future = pin!(future);
+        if share == Share::Work || self.workers == 0 {
+            if let Some(output) = self.work_on(future.as_mut()) {
+                return output;
+            }
+        }
+        self.wait_for(future)
+    }
+
+    /// As a guest. `None`: no slot is free.
+    fn work_on<F: Future>(self: &Arc<Self>, future: Pin<&mut F>) -> Option<F::Output> {
+        let (seat, deque) = self.guests.lock().free.pop()?;
+        let flag = RootWaker::new(Reach::Seat(self.clone(), seat));
+        let waker = Waker::from(flag.clone());
+        let mut root = FutureRoot { future, flag, waker, result: None };
+        self.run_guest(seat, deque, &mut root);
+        match root.result.expect("the loop ends when the root has") {
+            Ok(output) => Some(output),
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+
+    /// Makes this thread the owner of a guest slot for one run of the loop.
+    pub(super) fn run_guest(
+        self: &Arc<Self>,
+        seat: usize,
+        deque: deque::Worker<Runnable>,
+        root: &mut dyn Root,
+    ) {
+        let worker = Worker::new(self.clone(), seat, deque);
+        worker.run(root);
+        if self.workers > 0 {
+            self.move_timers(seat, self.any_seat());
+        }
+        let mut guests = self.guests.lock();
+        guests.free.push((seat, worker.into_deque()));
+        let waiting = guests.waiting.pop();
+        drop(guests);
+        if let Some(thread) = waiting {
+            thread.unpark();
+        }
+    }
+
+    /// On the park token, for a runtime that others drive; where nobody does, as a guest as soon as
+    /// a slot is free.
+    fn wait_for<F: Future>(self: &Arc<Self>, mut future: Pin<&mut F>) -> F::Output {
+        let flag = RootWaker::new(Reach::Thread(thread::current()));
+        let waker = Waker::from(flag.clone());
+        let mut cx = Context::from_waker(&waker);
+        loop {
+            if flag.take() {
+                let poll = budget::with_budget(|| future.as_mut().poll(&mut cx));
+                if let Poll::Ready(output) = poll {
+                    return output;
+                }
+            }
+            if self.workers == 0 {
+                // Registered before the look: a slot given back meanwhile unparks us.
+                self.guests.lock().waiting.push(thread::current());
+                if let Some(output) = self.work_on(future.as_mut()) {
+                    return output;
+                }
+            }
+            thread::park();
+        }
+    }
+
+    /// Gives what timers are in the wheel of a slot without an owner to one that has one.
+    fn move_timers(&self, from: usize, to: usize) {
+        if self.driver.timers.migrate(from, to) {
+            self.unpark(to);
+        }
+    }
+
+    /// Lets this runtime's tasks go on while the calling worker blocks: another thread takes a guest
+    /// slot until the result is dropped. `None` if there is no slot or no thread.
+    fn stand_in(self: &Arc<Self>) -> Option<Stop> {
+        let (seat, deque) = self.guests.lock().free.pop()?;
+        let flag = RootWaker::new(Reach::Seat(self.clone(), seat));
+        flag.take();
+        let stop = Stop(flag.clone());
+        // In a place of its own, so that it is not lost with the closure of a thread that does not
+        // start.
+        let place = Arc::new(Mutex::new(Some(deque)));
+        let (shared, given) = (self.clone(), place.clone());
+        let started = thread::Builder::new().name("reiver-stand-in".into()).spawn(move || {
+            let deque = given.lock().take().expect("put there by who started this thread");
+            let _entered = current::enter(shared.clone());
+            shared.run_guest(seat, deque, &mut StandIn(flag));
+        });
+        if started.is_err() {
+            let deque = place.lock().take().expect("no thread took it");
+            self.guests.lock().free.push((seat, deque));
+            return None;
+        }
+        Some(stop)
+    }
+}
+
+/// Ends a stand-in when dropped.
+struct Stop(Arc<RootWaker>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.wake_by_ref();
+    }
+}
+
+/// Runs `f`, which may block, while others do this worker's work.
+///
+/// # Panics
+///
+/// Inside a current-thread runtime: there are no others.
+#[track_caller]
+pub(crate) fn block_in_place<R>(f: impl FnOnce() -> R) -> R {
+    let runtime = current::worker(|worker| {
+        worker.map(|worker| {
+            assert!(
+                worker.shared().workers > 0,
+                "cannot block inside a current-thread runtime: it has no other thread to go on with; \
+                 await instead, or use `spawn_blocking`, or a multi-thread runtime",
+            );
+            worker.hand_over();
+            (worker.runtime().clone(), worker.seat())
+        })
+    });
+    let Some((runtime, seat)) = runtime else { return f() };
+    let _stop = runtime.stand_in();
+    runtime.move_timers(seat, (seat + 1) % runtime.workers);
+    // What `f` wakes or spawns must not be put where only this thread would find it.
+    let _outside = current::set_worker(None);
+    budget::without_budget(f)
+}

@@ -1,0 +1,111 @@
+//! Who is running here: the one thread-local of the scheduler.
+//!
+//! A thread is inside a runtime when it *entered* it (a guard, a worker, a blocking job, `block_on`),
+//! and it is a worker while a worker's loop runs on it. Spawns and wakes ask here which queue is near.
+
+use super::Shared;
+use super::worker::Worker;
+use crate::primitive::{Arc, local};
+use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+local! {
+    static CURRENT: Current = Current {
+        worker: Cell::new(None),
+        entered: RefCell::new(Vec::new()),
+        entries: Cell::new(0),
+    };
+}
+
+struct Current {
+    /// The worker whose loop runs on this thread. `WorkerGuard` keeps rule 1: it points to a live
+    /// value on this thread's stack.
+    worker: Cell<Option<NonNull<Worker>>>,
+    /// The runtimes entered, the current one last, each with the number of its guard.
+    entered: RefCell<Vec<(usize, Arc<Shared>)>>,
+    entries: Cell<usize>,
+}
+
+/// Runs `f` with the worker that runs on this thread, whichever runtime it belongs to.
+#[inline]
+pub(crate) fn worker<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
+    // The thread-local may be gone: destructors of others may wake tasks.
+    let worker = CURRENT.try_with(|current| current.worker.get()).ok().flatten();
+    // SAFETY: rule 1; the guard cannot be dropped by `f`, since it is borrowed by the loop below us.
+    f(worker.map(|worker| unsafe { worker.as_ref() }))
+}
+
+/// Runs `f` with the worker that runs on this thread, if it belongs to the runtime at `shared`.
+#[inline]
+pub(super) fn worker_of<R>(shared: *const Shared, f: impl FnOnce(Option<&Worker>) -> R) -> R {
+    worker(|worker| f(worker.filter(|worker| std::ptr::eq(worker.shared(), shared))))
+}
+
+/// Sets this thread's worker until the guard is dropped. `None`: what runs under the guard may block,
+/// so nothing must be put where only this thread finds it.
+pub(super) fn set_worker(worker: Option<&Worker>) -> WorkerGuard<'_> {
+    let before = CURRENT.with(|current| current.worker.replace(worker.map(NonNull::from)));
+    WorkerGuard { before, _worker: PhantomData }
+}
+
+/// Puts the worker back that was there before.
+pub(super) struct WorkerGuard<'a> {
+    before: Option<NonNull<Worker>>,
+    _worker: PhantomData<&'a Worker>,
+}
+
+impl Drop for WorkerGuard<'_> {
+    fn drop(&mut self) {
+        CURRENT.with(|current| current.worker.set(self.before));
+    }
+}
+
+/// Makes `shared` the current runtime of this thread until the guard is dropped.
+pub(crate) fn enter(shared: Arc<Shared>) -> Entered {
+    CURRENT.with(|current| {
+        let number = current.entries.get();
+        current.entries.set(number + 1);
+        current.entered.borrow_mut().push((number, shared));
+        Entered { number, _not_send: PhantomData }
+    })
+}
+
+/// Leaves the runtime when dropped, on the thread that entered. Guards may go in any order.
+#[derive(Debug)]
+pub(crate) struct Entered {
+    number: usize,
+    _not_send: PhantomData<*const ()>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        // Taken out first and dropped after the borrow: the last handle may free a runtime.
+        let _shared = CURRENT.try_with(|current| {
+            let mut entered = current.entered.borrow_mut();
+            let at = entered.iter().rposition(|(number, _)| *number == self.number)?;
+            Some(entered.remove(at))
+        });
+    }
+}
+
+/// The runtime that this thread is in.
+pub(crate) fn runtime() -> Option<Arc<Shared>> {
+    CURRENT
+        .try_with(|current| current.entered.borrow().last().map(|(_, shared)| shared.clone()))
+        .ok()
+        .flatten()
+}
+
+/// Runs `f` with the runtime that this thread is in. On a worker of that runtime this touches no
+/// reference count.
+#[inline]
+pub(crate) fn with_runtime<R>(f: impl FnOnce(Option<&Arc<Shared>>) -> R) -> R {
+    let innermost = CURRENT
+        .try_with(|current| current.entered.borrow().last().map(|(_, shared)| Arc::as_ptr(shared)));
+    let Some(innermost) = innermost.ok().flatten() else { return f(None) };
+    worker_of(innermost, |worker| match worker {
+        Some(worker) => f(Some(worker.runtime())),
+        None => f(runtime().as_ref()),
+    })
+}

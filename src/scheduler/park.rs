@@ -1,0 +1,128 @@
+//! How a worker's thread blocks, and how it is reached: on its thread's park token, or in the poller.
+//!
+//! The state is crossbeam's parker with one state more. `unpark` is one swap and at most one system
+//! call. A return from [`Parker::park`] proves nothing; the caller looks at the queues, and at its bit
+//! in the idle word, to know why it woke.
+
+use crate::primitive::atomic::{AtomicU32, Ordering::*};
+use crate::primitive::{Mutex, thread};
+use std::time::Duration;
+
+/// Awake, and no token.
+const EMPTY: u32 = 0;
+/// A token: the next attempt to block returns at once.
+const NOTIFIED: u32 = 1;
+/// Blocked on the thread's park token.
+const PARKED: u32 = 2;
+/// Blocked in the poller.
+const POLLING: u32 = 3;
+
+/// The place where one slot's owner blocks.
+#[derive(Debug)]
+pub struct Parker {
+    state: AtomicU32,
+    /// The owner. Behind a lock, since a guest's slot changes hands while a late `unpark` may be on
+    /// its way; taken only where a system call follows.
+    thread: Mutex<Option<thread::Thread>>,
+}
+
+/// How to reach a thread that was found blocked.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unpark {
+    /// It was awake, or its thread has been unparked: nothing more to do.
+    Done,
+    /// It is in the poller: notify that.
+    Poller,
+}
+
+impl Parker {
+    /// Of a slot without an owner.
+    pub fn new() -> Self {
+        Self { state: AtomicU32::new(EMPTY), thread: Mutex::new(None) }
+    }
+
+    /// Makes the calling thread the owner. Returns the one before.
+    pub fn adopt(&self) -> Option<thread::Thread> {
+        self.thread.lock().replace(thread::current())
+    }
+
+    /// Leaves a token, and wakes the owner if it is blocked on its thread.
+    pub fn unpark(&self) -> Unpark {
+        // Release: what the caller did before is seen by the owner when it wakes (pairs with the
+        // swaps below). Acquire: nothing is read here; the swap is AcqRel for the owner's side.
+        match self.state.swap(NOTIFIED, AcqRel) {
+            PARKED => {
+                if let Some(thread) = &*self.thread.lock() {
+                    thread.unpark();
+                }
+                Unpark::Done
+            }
+            POLLING => Unpark::Poller,
+            _ => Unpark::Done,
+        }
+    }
+
+    /// Blocks until a token is there or `timeout` has passed; may return early. The owner calls it.
+    pub fn park(&self, timeout: Option<Duration>) {
+        // AcqRel here and below: pairs with `unpark`.
+        if self.state.swap(PARKED, AcqRel) != NOTIFIED {
+            match timeout {
+                Some(timeout) => thread::park_timeout(timeout),
+                None => thread::park(),
+            }
+        }
+        // Takes the token, and leaves none behind: what it announced is looked for next.
+        self.state.swap(EMPTY, AcqRel);
+    }
+
+    /// Runs `poll`, which blocks in the poller, or is told not to block if a token is there. The owner
+    /// calls it, with the turn.
+    pub fn poll<R>(&self, poll: impl FnOnce(Blocking) -> R) -> R {
+        let blocking = match self.state.swap(POLLING, AcqRel) {
+            NOTIFIED => Blocking::No,
+            _ => Blocking::Yes,
+        };
+        let result = poll(blocking);
+        self.state.swap(EMPTY, AcqRel);
+        result
+    }
+}
+
+/// Whether the poller may block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blocking {
+    /// Until an event, a notification or the timeout.
+    Yes,
+    /// Not at all: somebody wants this thread.
+    No,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_given_before_is_kept_and_spent_once() {
+        let parker = Parker::new();
+        assert!(parker.adopt().is_none());
+        assert_eq!(parker.unpark(), Unpark::Done);
+        assert_eq!(parker.unpark(), Unpark::Done);
+        parker.park(None);
+        let start = std::time::Instant::now();
+        parker.park(Some(Duration::from_millis(20)));
+        assert!(start.elapsed() >= Duration::from_millis(20));
+    }
+
+    #[test]
+    fn the_poller_is_told_not_to_block_or_how_to_be_reached() {
+        let parker = Parker::new();
+        assert_eq!(parker.unpark(), Unpark::Done);
+        parker.poll(|blocking| assert_eq!(blocking, Blocking::No));
+        parker.poll(|blocking| {
+            assert_eq!(blocking, Blocking::Yes);
+            assert_eq!(parker.unpark(), Unpark::Poller);
+            assert_eq!(parker.unpark(), Unpark::Done, "one notification is enough");
+        });
+    }
+}

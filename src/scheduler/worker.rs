@@ -1,0 +1,379 @@
+//! The loop that runs tasks, and the private half of a slot.
+//!
+//! A `Worker` lives on the stack of its thread; the thread-local in `current.rs` points to it. Nothing
+//! of it is touched by another thread, so its fields are plain cells: no lock, no read-modify-write on
+//! the way of a task from its wake to its poll but the task's own and the deque's.
+//!
+//! # Where a task comes from
+//!
+//! 1. `next`: what the last poll woke or spawned, at most [`MAX_STREAK`] times in a row, so that two
+//!    tasks that wake each other do not keep the worker from the others.
+//! 2. The deque, first in first out. Thieves take from it too.
+//! 3. The injector, where other threads put tasks; a share of it, so that every worker gets some. Every
+//!    [`interval`](Worker::interval) polls it comes before the deque.
+//! 4. The deques of others, half of one at a time, from a random start.
+//!
+//! # Where a task goes
+//!
+//! Woken or spawned inside a poll: `next`, and what was there goes to the back of the deque. Such a
+//! push wakes nobody (waking a thief for a task that the worker is about to run cost tokio 30 %,
+//! #8065). Woken by its own poll, by the poller or by a timer: the back of the deque. From other
+//! threads: the injector.
+
+use super::Shared;
+use super::current;
+use super::idle::{Found, Search};
+use super::park::Blocking;
+use super::slot::Slot;
+use crate::primitive::atomic::{Ordering::*, fence};
+use crate::primitive::deque::{self, Steal};
+use crate::primitive::{Arc, clock, in_model};
+use crate::task::{Runnable, Why};
+use crate::util::abort::AbortOnUnwind;
+use crate::util::rng::Rng;
+use std::cell::Cell;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+/// How often in a row `next` goes first: tokio's number; message passing gains nothing from more.
+const MAX_STREAK: u32 = 3;
+/// The most tasks that one steal or one look at the injector moves: crossbeam's own limit.
+const MAX_BATCH: usize = 32;
+/// How much time should pass between two looks at the poller, the timers and the injector: what a
+/// timer is late by on a busy worker, at most, plus one poll.
+const INTERVAL: Duration = Duration::from_micros(100);
+/// The bounds of that interval in polls: often enough when the estimate is wrong, rarely enough to
+/// cost nothing (a look is 130 ns for the poller and 25 ns for the clock).
+const MIN_INTERVAL: u32 = 8;
+const MAX_INTERVAL: u32 = 256;
+
+/// What runs in a worker's loop beside tasks: a `block_on`'s future, or the decision to stop.
+pub(super) trait Root {
+    /// Called before each task; `Break` ends the loop.
+    fn step(&mut self, worker: &Worker) -> ControlFlow<()>;
+    /// Whether `step` has something to do, so that the worker must not sleep.
+    fn is_woken(&self) -> bool {
+        false
+    }
+    /// Whether the loop is over when the runtime has shut down.
+    fn ends_with_runtime(&self) -> bool {
+        false
+    }
+}
+
+/// The private half of a slot.
+pub struct Worker {
+    runtime: Arc<Shared>,
+    seat: usize,
+    deque: deque::Worker<Runnable>,
+    next: Cell<Option<Runnable>>,
+    /// How often in a row `next` went first.
+    streak: Cell<u32>,
+    /// Held between being woken and finding work.
+    search: Cell<Option<Search>>,
+    /// A task or a root is being polled: wakes go to `next`.
+    polling: Cell<bool>,
+    /// Polls left until the next maintenance.
+    ticks: Cell<u32>,
+    /// Polls between two maintenances.
+    interval: Cell<u32>,
+    /// When the clock was last read.
+    looked: Cell<Instant>,
+    rng: Rng,
+}
+
+impl Worker {
+    /// The owner of `seat`, whose deque this is.
+    pub(super) fn new(runtime: Arc<Shared>, seat: usize, deque: deque::Worker<Runnable>) -> Self {
+        Self {
+            runtime,
+            seat,
+            deque,
+            next: Cell::new(None),
+            streak: Cell::new(0),
+            search: Cell::new(None),
+            polling: Cell::new(false),
+            ticks: Cell::new(0),
+            interval: Cell::new(MIN_INTERVAL),
+            looked: Cell::new(clock::now()),
+            rng: Rng::new(seat as u64 + 1),
+        }
+    }
+
+    /// The runtime that this worker belongs to.
+    #[inline]
+    pub(crate) fn runtime(&self) -> &Arc<Shared> {
+        &self.runtime
+    }
+
+    #[inline]
+    pub(super) fn shared(&self) -> &Shared {
+        &self.runtime
+    }
+
+    /// The number of the slot.
+    #[inline]
+    pub(crate) fn seat(&self) -> usize {
+        self.seat
+    }
+
+    /// A generator of this thread's own.
+    pub(crate) fn rng(&self) -> &Rng {
+        &self.rng
+    }
+
+    #[inline]
+    fn slot(&self) -> &Slot {
+        &self.shared().slots[self.seat]
+    }
+
+    /// Runs tasks until `root` says that it is enough, and leaves no task behind.
+    pub(super) fn run(&self, root: &mut dyn Root) {
+        let _abort = AbortOnUnwind("a worker's loop");
+        let _current = current::set_worker(Some(self));
+        self.slot().parker.adopt();
+        // Relaxed: a hint for the paused clock and for listings.
+        self.slot().owned.store(true, Relaxed);
+        while root.step(self).is_continue() {
+            match self.next_task() {
+                Some(task) => self.run_task(task),
+                None if root.is_woken() => {}
+                None if root.ends_with_runtime() && self.shared().has_ended() => break,
+                None => self.sleep(),
+            }
+        }
+        self.slot().owned.store(false, Relaxed);
+        self.hand_over();
+    }
+
+    /// Gives back the deque of a slot whose loop has ended.
+    pub(super) fn into_deque(self) -> deque::Worker<Runnable> {
+        self.deque
+    }
+
+    /// Runs what a root polls as a task is run: its wakes go to `next`.
+    pub(super) fn as_poll<R>(&self, poll: impl FnOnce() -> R) -> R {
+        self.polling.set(true);
+        let result = poll();
+        self.polling.set(false);
+        result
+    }
+
+    fn run_task(&self, task: Runnable) {
+        if let Some(search) = self.search.take() {
+            self.end_search(search);
+        }
+        self.slot().counters.polls.add(1);
+        self.as_poll(|| task.run());
+    }
+
+    /// Takes a task that became runnable on this thread.
+    #[inline]
+    pub(super) fn schedule(&self, task: Runnable, why: Why) {
+        if !self.polling.get() {
+            // From the poller or a timer: whoever dispatches looks at the whole batch afterwards.
+            self.deque.push(task);
+        } else if why == Why::Again {
+            self.push_back(task);
+        } else if let Some(before) = self.next.replace(Some(task)) {
+            self.push_back(before);
+        }
+    }
+
+    /// Queues a task for anybody, and wakes a thief if one sleeps.
+    #[inline]
+    fn push_back(&self, task: Runnable) {
+        self.deque.push(task);
+        // No fence: if the hint is old, this worker looks again after its interval.
+        if self.shared().idle.wants_work() {
+            self.wake_thief();
+        }
+    }
+
+    /// Wakes a thief if there is more here than this worker is about to run.
+    fn share(&self) {
+        if self.deque.len() > 1 && self.shared().idle.wants_work() {
+            self.wake_thief();
+        }
+    }
+
+    #[cold]
+    fn wake_thief(&self) {
+        if self.shared().notify() {
+            self.slot().counters.wakes.add(1);
+        }
+    }
+
+    fn next_task(&self) -> Option<Runnable> {
+        match self.ticks.get() {
+            0 => self.maintain(),
+            ticks => self.ticks.set(ticks - 1),
+        }
+        self.take_next().or_else(|| self.deque.pop()).or_else(|| self.refill())
+    }
+
+    fn take_next(&self) -> Option<Runnable> {
+        let Some(task) = self.next.take() else {
+            self.streak.set(0);
+            return None;
+        };
+        if self.streak.get() < MAX_STREAK {
+            self.streak.set(self.streak.get() + 1);
+            return Some(task);
+        }
+        self.streak.set(0);
+        self.push_back(task);
+        None
+    }
+
+    /// With nothing of one's own left: the injector, then the others.
+    fn refill(&self) -> Option<Runnable> {
+        self.take_injected().or_else(|| {
+            let search = self.search.take();
+            let search = search
+                .or_else(|| self.shared().idle.search(self.seat, self.shared().workers.max(1)))?;
+            self.search.set(Some(search));
+            self.steal()
+        })
+    }
+
+    /// This worker's share of the injector: the first task, and more into the deque.
+    fn take_injected(&self) -> Option<Runnable> {
+        let injector = &self.shared().injector;
+        loop {
+            let share = 1 + injector.len() / self.shared().workers.max(1);
+            let limit = share.min(MAX_BATCH);
+            match injector.steal_batch_with_limit_and_pop(&self.deque, limit) {
+                Steal::Success(task) => return Some(task),
+                Steal::Empty => return None,
+                Steal::Retry => {}
+            }
+        }
+    }
+
+    fn steal(&self) -> Option<Runnable> {
+        let slots = &self.shared().slots;
+        let start = self.rng.below(slots.len() as u32) as usize;
+        for victim in (start..slots.len()).chain(0..start) {
+            // A sleeper has nothing; looking there would cost it its cache line.
+            if victim == self.seat || self.shared().idle.is_asleep(victim) {
+                continue;
+            }
+            // `Retry` is left to the look before sleeping, which finds the victim's queue not empty.
+            let stolen =
+                slots[victim].stealer.steal_batch_with_limit_and_pop(&self.deque, MAX_BATCH);
+            if let Steal::Success(task) = stolen {
+                let counters = &self.slot().counters;
+                counters.steals.add(1);
+                counters.stolen.add(1 + self.deque.len() as u64);
+                return Some(task);
+            }
+        }
+        None
+    }
+
+    /// Leaves the search with work in hand. The last to leave looks after those who left their work
+    /// to the searchers.
+    fn end_search(&self, search: Search) {
+        if self.shared().idle.found(search) == Found::WasLast {
+            // Pairs with the fence of a pusher that saw a searcher and woke nobody.
+            fence(SeqCst);
+            if self.shared().has_work() {
+                self.wake_thief();
+            }
+        }
+    }
+
+    /// Every now and then on a busy worker: the clock, the poller, the timers, the injector.
+    #[cold]
+    fn maintain(&self) {
+        let now = clock::now();
+        let elapsed = now.duration_since(self.looked.replace(now));
+        self.slot().counters.busy_ns.add(elapsed.as_nanos() as u64);
+        self.interval.set(next_interval(self.interval.get(), elapsed));
+        self.ticks.set(self.interval.get());
+        if let Some(turn) = self.shared().driver.try_turn() {
+            turn.run(Some(Duration::ZERO));
+        }
+        self.shared().driver.expire(self.seat);
+        if let Some(task) = self.take_injected() {
+            self.deque.push(task);
+        }
+        self.share();
+    }
+
+    /// With nothing to do anywhere: sleeps until there is. See `README.md`, "Sleeping and waking".
+    fn sleep(&self) {
+        let shared = self.shared();
+        let turn = shared.driver.try_turn();
+        let asleep = shared.idle.sleep(self.seat, self.search.take());
+        // Pairs with the fence of whoever pushes: either it sees us asleep, or we see its push.
+        fence(SeqCst);
+        if shared.has_work() {
+            drop(turn);
+            self.search.set(Some(shared.idle.rejoin(asleep)));
+            return;
+        }
+        let busy = clock::now().duration_since(self.looked.get());
+        self.slot().counters.busy_ns.add(busy.as_nanos() as u64);
+        self.slot().counters.parks.add(1);
+        // After the fence: who puts a timer into this wheel from outside either sees us asleep and
+        // unparks us, or we see its timer.
+        let timeout = shared.driver.until_next(self.seat);
+        match turn {
+            Some(turn) => self.slot().parker.poll(|blocking| match blocking {
+                Blocking::Yes => turn.run(timeout),
+                Blocking::No => turn.run(Some(Duration::ZERO)),
+            }),
+            None => self.slot().parker.park(timeout),
+        }
+        self.search.set(shared.idle.wake(asleep));
+        self.looked.set(clock::now());
+        self.ticks.set(self.interval.get());
+        shared.driver.expire(self.seat);
+        self.share();
+    }
+
+    /// Leaves nothing behind that only this thread would find: before it goes, or blocks.
+    pub(super) fn hand_over(&self) {
+        let mut any = false;
+        while let Some(task) = self.next.take().or_else(|| self.deque.pop()) {
+            self.shared().injector.push(task);
+            any = true;
+        }
+        if let Some(search) = self.search.take() {
+            self.end_search(search);
+        }
+        if any {
+            fence(SeqCst);
+            self.wake_thief();
+        }
+    }
+}
+
+/// How many polls fit into [`INTERVAL`], after `polls` polls took `elapsed`. Averaged over the last
+/// few, so that one slow poll does not make the next hundred fast ones look for events each.
+fn next_interval(polls: u32, elapsed: Duration) -> u32 {
+    if in_model() {
+        return 2;
+    }
+    let fitting = u128::from(polls) * INTERVAL.as_nanos() / elapsed.as_nanos().max(1);
+    let fitting = (fitting as u32).clamp(MIN_INTERVAL, MAX_INTERVAL);
+    ((3 * polls + fitting) / 4).clamp(MIN_INTERVAL, MAX_INTERVAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_follows_the_cost_of_polls() {
+        let settle = |poll: Duration| {
+            (0..50).fold(MIN_INTERVAL, |polls, _| next_interval(polls, poll * polls))
+        };
+        assert!(settle(Duration::from_nanos(20)) > MAX_INTERVAL - 4);
+        assert!((8..=11).contains(&settle(Duration::from_micros(10))));
+        assert_eq!(settle(Duration::from_millis(10)), MIN_INTERVAL);
+        assert!((40..=60).contains(&settle(Duration::from_micros(2))));
+    }
+}

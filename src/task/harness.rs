@@ -1,0 +1,156 @@
+//! Runs a task: polls it, completes it, cancels it. The one place that catches panics of user code,
+//! and the one that touches a cell's stage.
+
+use super::cell::{Cell, Header, Meta, Reason};
+use super::error::JoinError;
+use super::state::{Complete, Pend, Start};
+use super::{Schedule, Why, budget, waker};
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::task::{Context, Poll};
+
+/// Polls once, or drops the future if the task was aborted.
+///
+/// # Safety
+///
+/// The caller holds the `Runnable` of this live cell of exactly these types, and gives it up.
+pub(super) unsafe fn run<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>) {
+    // SAFETY: the caller's.
+    let (head, cell) = unsafe { (header.as_ref(), Cell::<F, S, M>::of(header)) };
+    let output = match head.state.start() {
+        // SAFETY: rule 2: `start` gave this thread RUNNING, and the future is there until COMPLETE.
+        Start::Poll => match unsafe { poll(header, cell) } {
+            Poll::Ready(output) => output,
+            Poll::Pending => {
+                // From here on another thread may run and free the task, unless `Again` says that
+                // its `Runnable` is ours.
+                if head.state.pend() == Pend::Again {
+                    // SAFETY: `Again` gives this thread the `Runnable`.
+                    unsafe { (head.vtable.schedule)(header, Why::Again) }
+                }
+                return;
+            }
+        },
+        Start::Cancel => {
+            // SAFETY: rule 2, as above.
+            Err(drop_caught(|| unsafe { cell.drop_future() }).unwrap_or(Reason::Cancelled))
+        }
+    };
+    // SAFETY: rule 2: RUNNING is still ours, and both ways here have dropped the future.
+    unsafe {
+        cell.store_output(output);
+        complete(header, cell);
+    }
+}
+
+/// Polls the future; when it ends, drops it and gives its output.
+///
+/// # Safety
+///
+/// Rule 2: this thread has RUNNING, and the future is there.
+unsafe fn poll<F: Future, S: Schedule, M: Meta>(
+    header: NonNull<Header>,
+    cell: &Cell<F, S, M>,
+) -> Poll<Result<F::Output, Reason>> {
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        // SAFETY: the header lives while this function runs: the executor's reference is given
+        // back only in `complete`.
+        let waker = unsafe { waker::borrowed(header) };
+        budget::with_task(header, || {
+            // SAFETY: the caller's.
+            unsafe { cell.poll_future(&mut Context::from_waker(&waker)) }
+        })
+    }));
+    let output = match result {
+        Ok(Poll::Pending) => return Poll::Pending,
+        Ok(Poll::Ready(output)) => Ok(output),
+        Err(payload) => Err(Reason::Panic(payload)),
+    };
+    // A panic in the drop of a future that ended well takes the place of its output, as a panic in
+    // its last line would.
+    // SAFETY: the caller's.
+    match drop_caught(|| unsafe { cell.drop_future() }) {
+        Some(panic) => {
+            drop_caught(|| drop(output));
+            Poll::Ready(Err(panic))
+        }
+        None => Poll::Ready(output),
+    }
+}
+
+/// # Safety
+///
+/// Rule 2: this thread has RUNNING and has stored the output. It gives up the executor's reference.
+unsafe fn complete<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>, cell: &Cell<F, S, M>) {
+    // SAFETY: the executor's reference keeps it.
+    let head = unsafe { header.as_ref() };
+    // Unlisted before the joiner can know: who has joined a task does not find it listed. Nobody
+    // schedules it meanwhile, since RUNNING is set.
+    cell.scheduler().release(head);
+    match head.state.complete() {
+        Complete::Nothing => {}
+        Complete::DropOutput => {
+            // SAFETY: rule 2: there is no `JoinHandle`, so the output is the completer's.
+            drop_caught(|| drop(unsafe { cell.take_output() }));
+        }
+        Complete::WakeJoiner => head.join_waker.with(|waker| {
+            // SAFETY: rule 3: between WakeJoiner and the release below the slot is only read.
+            let waker = unsafe { &*waker };
+            if let Some(waker) = waker {
+                // A foreign executor's waker may panic; the worker lives on.
+                drop_caught(|| waker.wake_by_ref());
+            }
+        }),
+    }
+    // SAFETY: the executor's reference, given back once, here.
+    unsafe { release(header) }
+}
+
+/// Runs user code that must not unwind into ours. Gives the panic, if there was one.
+fn drop_caught(f: impl FnOnce()) -> Option<Reason> {
+    catch_unwind(AssertUnwindSafe(f)).err().map(Reason::Panic)
+}
+
+/// Moves the output into the `Poll<Result<F::Output, JoinError>>` behind `into`.
+///
+/// # Safety
+///
+/// A live cell of exactly these types; rule 2: COMPLETE is set and the output is the caller's.
+pub(super) unsafe fn read_output<F: Future, S: Schedule, M: Meta>(
+    header: NonNull<Header>,
+    into: *mut (),
+) {
+    let into = into.cast::<Poll<Result<F::Output, JoinError>>>();
+    // SAFETY: the caller's.
+    unsafe {
+        let output = Cell::<F, S, M>::of(header).take_output();
+        *into = Poll::Ready(output.map_err(|r| JoinError::new(header.as_ref().id, r)));
+    }
+}
+
+/// Drops the output that nobody wants.
+///
+/// # Safety
+///
+/// As [`read_output`].
+pub(super) unsafe fn drop_output<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>) {
+    // SAFETY: the caller's.
+    drop_caught(|| drop(unsafe { Cell::<F, S, M>::of(header).take_output() }));
+}
+
+/// Gives one reference back and frees the cell with the last.
+///
+/// # Safety
+///
+/// The caller owns the reference and does not use the cell through it any more.
+pub(super) unsafe fn release(header: NonNull<Header>) {
+    // SAFETY: the caller's reference keeps the cell for the first call; `true` says that it was the
+    // last, so nobody else can reach the cell.
+    unsafe {
+        let head = header.as_ref();
+        if head.state.release() {
+            (head.vtable.dealloc)(header);
+        }
+    }
+}

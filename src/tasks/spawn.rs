@@ -1,0 +1,152 @@
+//! Spawning on the current runtime.
+
+use crate::runtime::{Handle, TryCurrentError};
+use crate::scheduler;
+use crate::task::{self, Id, JoinHandle};
+use std::future::Future;
+use std::io;
+use std::panic::Location;
+
+/// Spawns a task on the current runtime. It runs whether or not the handle is awaited.
+///
+/// # Panics
+///
+/// Outside a runtime.
+///
+/// # Examples
+///
+/// ```
+/// # reiver::runtime::Runtime::new().unwrap().block_on(async {
+/// let task = reiver::spawn(async { 2 + 2 });
+/// assert_eq!(task.await.unwrap(), 4);
+/// # });
+/// ```
+#[track_caller]
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    spawn_at(future, None, Location::caller())
+}
+
+#[track_caller]
+fn spawn_at<F>(
+    future: F,
+    name: Option<Box<str>>,
+    location: &'static Location<'static>,
+) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    scheduler::with_runtime(|runtime| match runtime {
+        // SAFETY: the bounds allow any thread to poll the future and to have its output.
+        Some(runtime) => unsafe { runtime.spawn(future, name, location) },
+        None => no_runtime(Handle::try_current().err()),
+    })
+}
+
+#[track_caller]
+fn no_runtime(error: Option<TryCurrentError>) -> ! {
+    match error {
+        Some(error) => panic!("{error}"),
+        None => panic!("this thread is ending: its runtime is out of reach"),
+    }
+}
+
+/// Chooses what a task is known by before it is spawned.
+///
+/// # Examples
+///
+/// ```
+/// # reiver::runtime::Runtime::new().unwrap().block_on(async {
+/// let task = reiver::task::Builder::new().name("adder").spawn(async { 2 + 2 }).unwrap();
+/// assert_eq!(task.await.unwrap(), 4);
+/// # });
+/// ```
+#[derive(Debug, Default, Clone, Copy)]
+#[must_use = "call one of its `spawn` methods"]
+pub struct Builder<'a> {
+    name: Option<&'a str>,
+}
+
+impl<'a> Builder<'a> {
+    /// A task without a name.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A name for listings and reports. Names need not be unique.
+    pub fn name(mut self, name: &'a str) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    /// Spawns on the current runtime.
+    ///
+    /// # Errors
+    ///
+    /// None today; the signature is tokio's.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    #[track_caller]
+    pub fn spawn<F>(self, future: F) -> io::Result<JoinHandle<F::Output>>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        Ok(spawn_at(future, self.name.map(Box::from), Location::caller()))
+    }
+
+    /// Spawns on the runtime of `handle`.
+    ///
+    /// # Errors
+    ///
+    /// None today; the signature is tokio's.
+    #[track_caller]
+    pub fn spawn_on<F>(self, future: F, handle: &Handle) -> io::Result<JoinHandle<F::Output>>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let name = self.name.map(Box::from);
+        // SAFETY: the bounds allow any thread to poll the future and to have its output.
+        Ok(unsafe { handle.shared().spawn(future, name, Location::caller()) })
+    }
+}
+
+/// Runs `f`, which may block this thread, while another thread stands in for the worker.
+///
+/// Costs a thread start; `spawn_blocking` is cheaper where the closure
+/// can be `'static`. Outside a task it just calls `f`. All futures of the same task, those beside it in
+/// a `join!` for example, wait until `f` returns.
+///
+/// # Panics
+///
+/// With the panic of `f`, and inside a current-thread runtime, which has no other thread to go on with.
+///
+/// # Examples
+///
+/// ```
+/// # reiver::runtime::Runtime::new().unwrap().block_on(async {
+/// let text = reiver::task::block_in_place(|| std::fs::read_to_string("/etc/hostname"));
+/// # let _ = text;
+/// # });
+/// ```
+#[track_caller]
+pub fn block_in_place<R>(f: impl FnOnce() -> R) -> R {
+    scheduler::block_in_place(f)
+}
+
+/// The id of the task that is running here.
+///
+/// # Panics
+///
+/// Outside a task; inside `block_on`'s own future too, which is none.
+#[track_caller]
+pub fn id() -> Id {
+    task::try_id().expect("`task::id` was called outside a task; use `task::try_id`")
+}

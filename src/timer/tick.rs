@@ -1,0 +1,128 @@
+//! Ticks: the unit of the wheels, and how a deadline becomes one.
+//!
+//! A tick is 2^16 ns (65.5 µs), so that a conversion is a shift. Ticks count from one instant of the
+//! whole process ([`clock::origin`]), not of a runtime: a deadline has the same tick in every
+//! runtime, and a timer that outlives its runtime can be linked into another one.
+//!
+//! The promise to users: **never early, and late by less than `max(1 tick, duration / 1024)`, plus
+//! scheduling.** A deadline is rounded up to a tick ([`at_or_after`]) and on to a multiple of a
+//! thousandth of the duration ([`coalesce`]), so that timers of about the same length fire together,
+//! with one wake-up of their thread; the present is rounded down ([`at_or_before`]).
+
+use crate::primitive::clock;
+use std::time::{Duration, Instant};
+
+/// log2 of the nanoseconds in a tick.
+const TICK_SHIFT: u32 = 16;
+
+/// The last tick, 584 years after the origin: deadlines beyond it are rounded down to it, the one
+/// case in which "never early" has a limit.
+pub const LAST: u64 = (1 << 48) - 1;
+
+/// A duration is rounded by at most `duration >> 10`: 1 s timers share slots of 0.5 ms, those under
+/// 134 ms keep the resolution of a tick. tokio rounds everything to 1 ms.
+const COALESCE_SHIFT: u32 = 10;
+
+/// The first tick that begins at or after `instant`: where a deadline belongs.
+pub fn at_or_after(instant: Instant) -> u64 {
+    // Both saturate; LAST stands for everything too far away.
+    let nanos = nanos(instant.saturating_duration_since(clock::origin()));
+    (nanos.saturating_add((1 << TICK_SHIFT) - 1) >> TICK_SHIFT).min(LAST)
+}
+
+/// The tick that `instant` is in: what a clock shows.
+pub fn at_or_before(instant: Instant) -> u64 {
+    nanos(instant.saturating_duration_since(clock::origin())) >> TICK_SHIFT
+}
+
+/// The instant at which `tick` begins.
+pub fn begin(tick: u64) -> Instant {
+    let origin = clock::origin();
+    let distance = Duration::from_nanos(tick.min(LAST) << TICK_SHIFT);
+    // An `Instant` that cannot hold it is 30 years away instead, as tokio has it.
+    origin.checked_add(distance).unwrap_or(origin + Duration::from_secs(30 * 365 * 86_400))
+}
+
+/// Whole ticks in `duration`, rounded down.
+pub fn count(duration: Duration) -> u64 {
+    nanos(duration) >> TICK_SHIFT
+}
+
+/// Rounds the tick of a deadline up to a multiple of the largest power of two that is not above a
+/// 1024th of `duration`, the ticks between the timer's start and its deadline.
+#[must_use]
+pub fn coalesce(when: u64, duration: u64) -> u64 {
+    let slack = duration >> COALESCE_SHIFT;
+    if slack < 2 {
+        return when;
+    }
+    let mask = (1 << slack.ilog2()) - 1;
+    (when.saturating_add(mask) & !mask).min(LAST)
+}
+
+/// `Duration::as_nanos` in 64 bits: 584 years, then it stays.
+fn nanos(duration: Duration) -> u64 {
+    duration
+        .as_secs()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(u64::from(duration.subsec_nanos()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::util::rng::Rng;
+
+    const TICK: Duration = Duration::from_nanos(1 << TICK_SHIFT);
+
+    #[test]
+    fn a_deadline_is_rounded_up_and_the_present_down() {
+        let rng = Rng::new(3);
+        for _ in 0..10_000 {
+            let nanos = rng.next() >> (rng.below(50) + 3);
+            let instant = clock::origin() + Duration::from_nanos(nanos);
+            let (up, down) = (at_or_after(instant), at_or_before(instant));
+            assert!(begin(up) >= instant && begin(up) - instant < TICK, "{nanos}");
+            assert!(begin(down) <= instant && instant - begin(down) < TICK, "{nanos}");
+            // The clock shows the tick of a deadline only once the deadline has been reached.
+            assert!(up - down <= 1);
+            assert_eq!(at_or_before(begin(up)), up);
+        }
+    }
+
+    #[test]
+    fn the_far_past_and_future_saturate() {
+        let origin = clock::origin();
+        if let Some(before) = origin.checked_sub(Duration::from_nanos(1)) {
+            assert_eq!((at_or_after(before), at_or_before(before)), (0, 0));
+        }
+        if let Some(far) = origin.checked_add(Duration::from_secs(u64::MAX >> 2)) {
+            assert_eq!(at_or_after(far), LAST);
+        }
+        assert_eq!(count(Duration::MAX), u64::MAX >> TICK_SHIFT);
+        assert!(begin(u64::MAX) > origin + Duration::from_secs(86_400));
+        assert_eq!(coalesce(LAST, u64::MAX >> TICK_SHIFT), LAST);
+    }
+
+    #[test]
+    fn coalescing_is_late_by_less_than_a_thousandth_and_never_early() {
+        let rng = Rng::new(5);
+        for _ in 0..100_000 {
+            let duration = rng.next() >> (rng.below(40) + 20);
+            let when = (rng.next() >> 17) + duration;
+            let rounded = coalesce(when, duration);
+            assert!(rounded >= when);
+            assert!(rounded - when < (duration >> COALESCE_SHIFT).max(1), "{when} {duration}");
+        }
+    }
+
+    #[test]
+    fn short_timers_keep_their_tick_and_seconds_share_half_milliseconds() {
+        let slots = |duration: Duration| {
+            let ticks = count(duration);
+            (1..=1000).map(|when| coalesce(when, ticks)).collect::<std::collections::HashSet<_>>()
+        };
+        assert_eq!(slots(Duration::from_millis(64)).len(), 1000);
+        assert_eq!(slots(Duration::from_secs(1)).len(), 1000 / 8);
+    }
+}

@@ -1,0 +1,458 @@
+//! What the scheduler promises, seen from outside.
+
+use reiver::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
+use reiver::task::{self, yield_now};
+use std::collections::HashSet;
+use std::future::{Future, pending, poll_fn};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Barrier, Mutex};
+use std::task::{Context, Poll, Waker};
+
+fn two() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).build().unwrap()
+}
+
+fn one() -> Runtime {
+    Builder::new_current_thread().build().unwrap()
+}
+
+/// A future that shows its waker and ends when told to.
+#[derive(Clone, Default)]
+struct Signal(Arc<(AtomicBool, Mutex<Option<Waker>>)>);
+
+impl Signal {
+    fn set(&self) {
+        self.0.0.store(true, SeqCst);
+        if let Some(waker) = self.0.1.lock().unwrap().take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Future for Signal {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        *self.0.1.lock().unwrap() = Some(cx.waker().clone());
+        if self.0.0.load(SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+#[test]
+fn every_task_runs_once_wherever_it_is_spawned() {
+    for runtime in [one(), two()] {
+        let ran = Arc::new(AtomicUsize::new(0));
+        let count = || {
+            let ran = ran.clone();
+            async move { ran.fetch_add(1, SeqCst) }
+        };
+        let outside: Vec<_> = (0..1000).map(|_| runtime.spawn(count())).collect();
+        runtime.block_on(async {
+            let inside: Vec<_> = (0..1000).map(|_| reiver::spawn(count())).collect();
+            let nested = reiver::spawn({
+                let tasks: Vec<_> = (0..1000).map(|_| count()).collect();
+                async move {
+                    for task in tasks.into_iter().map(reiver::spawn) {
+                        task.await.unwrap();
+                    }
+                }
+            });
+            for task in outside.into_iter().chain(inside) {
+                task.await.unwrap();
+            }
+            nested.await.unwrap();
+        });
+        assert_eq!(ran.load(SeqCst), 3000);
+        assert_eq!(runtime.metrics().num_alive_tasks(), 0);
+    }
+}
+
+#[test]
+fn tasks_run_at_the_same_time() {
+    // Two workers and the thread in `block_on`: three tasks can meet at a barrier.
+    let runtime = two();
+    let barrier = Arc::new(Barrier::new(3));
+    let tasks: Vec<_> = (0..3)
+        .map(|_| {
+            let barrier = barrier.clone();
+            runtime.spawn(async move { barrier.wait().is_leader() })
+        })
+        .collect();
+    let leaders = runtime.block_on(async {
+        let mut leaders = 0;
+        for task in tasks {
+            leaders += usize::from(task.await.unwrap());
+        }
+        leaders
+    });
+    assert_eq!(leaders, 1);
+}
+
+#[test]
+fn a_wake_from_a_foreign_thread_arrives() {
+    for runtime in [one(), two()] {
+        for _ in 0..200 {
+            let signal = Signal::default();
+            let task = runtime.spawn(signal.clone());
+            let thread = std::thread::spawn(move || signal.set());
+            runtime.block_on(task).unwrap();
+            thread.join().unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_root_future_is_woken_from_everywhere() {
+    for runtime in [one(), two()] {
+        for _ in 0..200 {
+            let (by_thread, by_task) = (Signal::default(), Signal::default());
+            let thread = std::thread::spawn({
+                let signal = by_thread.clone();
+                move || signal.set()
+            });
+            runtime.block_on(async {
+                by_thread.await;
+                let signal = by_task.clone();
+                reiver::spawn(async move { signal.set() });
+                by_task.await;
+                yield_now().await;
+            });
+            thread.join().unwrap();
+        }
+    }
+}
+
+#[test]
+fn block_on_from_many_threads_at_once() {
+    for runtime in [one(), two()] {
+        std::thread::scope(|scope| {
+            for n in 0..20 {
+                let runtime = &runtime;
+                scope.spawn(move || {
+                    for _ in 0..20 {
+                        let task = runtime.spawn(async move {
+                            yield_now().await;
+                            n
+                        });
+                        assert_eq!(runtime.block_on(task).unwrap(), n);
+                        let task = runtime.spawn(async move { n + 1 });
+                        assert_eq!(runtime.handle().block_on(task).unwrap(), n + 1);
+                    }
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn two_tasks_that_wake_each_other_do_not_starve_a_third() {
+    let runtime = one();
+    runtime.block_on(async {
+        let stop = Arc::new(AtomicBool::new(false));
+        let turn = Arc::new(AtomicUsize::new(0));
+        let wakers: Arc<[Mutex<Option<Waker>>; 2]> = Arc::default();
+        let players: Vec<_> = (0..2)
+            .map(|me| {
+                let (stop, turn, wakers) = (stop.clone(), turn.clone(), wakers.clone());
+                reiver::spawn(poll_fn(move |cx| {
+                    *wakers[me].lock().unwrap() = Some(cx.waker().clone());
+                    turn.fetch_add(1, SeqCst);
+                    if let Some(other) = wakers[1 - me].lock().unwrap().take() {
+                        other.wake();
+                    }
+                    if stop.load(SeqCst) { Poll::Ready(()) } else { Poll::Pending }
+                }))
+            })
+            .collect();
+        let third = reiver::spawn(async {
+            for _ in 0..100 {
+                yield_now().await;
+            }
+        });
+        third.await.unwrap();
+        assert!(turn.load(SeqCst) > 100);
+        stop.store(true, SeqCst);
+        for player in players {
+            player.abort();
+        }
+    });
+}
+
+#[test]
+fn contexts() {
+    assert!(Handle::try_current().is_err());
+    let (a, b) = (one(), two());
+    assert_eq!(a.handle().runtime_flavor(), RuntimeFlavor::CurrentThread);
+    let flavor = || Handle::current().runtime_flavor();
+    let outer = a.enter();
+    assert_eq!(flavor(), RuntimeFlavor::CurrentThread);
+    let inner = b.enter();
+    assert_eq!(flavor(), RuntimeFlavor::MultiThread);
+    drop(outer);
+    assert_eq!(flavor(), RuntimeFlavor::MultiThread);
+    drop(inner);
+    assert!(Handle::try_current().is_err());
+    // A task of one runtime spawns on another whose context it entered.
+    a.block_on(async {
+        let task = {
+            let _guard = b.enter();
+            reiver::spawn(async { Handle::current().runtime_flavor() })
+        };
+        assert_eq!(task.await.unwrap(), RuntimeFlavor::MultiThread);
+        assert_eq!(flavor(), RuntimeFlavor::CurrentThread);
+    });
+}
+
+#[test]
+fn ids_and_names_and_listings() {
+    let runtime = two();
+    runtime.block_on(async {
+        assert!(task::try_id().is_none());
+        let mut ids = HashSet::new();
+        let tasks: Vec<_> = (0..600)
+            .map(|_| {
+                reiver::spawn(async {
+                    yield_now().await;
+                    task::id()
+                })
+            })
+            .collect();
+        for task in tasks {
+            let id = task.id();
+            assert_eq!(task.await.unwrap(), id);
+            assert!(ids.insert(id));
+        }
+        let line = line!() + 1;
+        let task = task::Builder::new().name("idler").spawn(pending::<()>()).unwrap();
+        let found = Handle::current().dump();
+        let info = found.iter().find(|t| t.id() == task.id()).unwrap();
+        assert_eq!((info.name(), info.location().line()), (Some("idler"), line));
+        assert!(info.location().file().ends_with("scheduler.rs"));
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert!(Handle::current().dump().is_empty());
+    });
+}
+
+#[test]
+fn blocking_in_place_lets_others_go_on() {
+    let runtime = Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let answer = runtime.block_on(async {
+        let task = reiver::spawn(async {
+            // Spawned before: it is handed over. Spawned inside: it goes to the injector.
+            let before = reiver::spawn(async { 1 });
+            task::block_in_place(|| {
+                let inside = reiver::spawn(async { 2 });
+                let nested = Handle::current()
+                    .block_on(async { before.await.unwrap() + inside.await.unwrap() });
+                nested + task::block_in_place(|| 4)
+            })
+        });
+        task.await.unwrap()
+    });
+    assert_eq!(answer, 7);
+    // Nested `block_on` without a word of warning.
+    let nested = runtime.block_on(async {
+        reiver::spawn(async {
+            let runtime = Handle::current();
+            let task = runtime.spawn(async { 5 });
+            runtime.block_on(task).unwrap()
+        })
+        .await
+        .unwrap()
+    });
+    assert_eq!(nested, 5);
+}
+
+#[test]
+fn blocking_in_place_needs_another_thread() {
+    let runtime = one();
+    let message = runtime.block_on(async {
+        let task = reiver::spawn(async { Handle::current().block_on(async {}) });
+        task.await.unwrap_err().to_string()
+    });
+    assert!(message.contains("current-thread runtime"), "{message}");
+    assert!(message.contains("spawn_blocking"), "{message}");
+    // The runtime goes on.
+    assert_eq!(runtime.block_on(runtime.spawn(async { 3 })).unwrap(), 3);
+}
+
+#[test]
+fn a_panic_of_the_root_leaves_the_runtime_in_order() {
+    for runtime in [one(), two()] {
+        for _ in 0..20 {
+            let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                runtime.block_on(async {
+                    reiver::spawn(async { yield_now().await });
+                    panic!("root")
+                })
+            }));
+            assert_eq!(panic.unwrap_err().downcast_ref::<&str>(), Some(&"root"));
+            assert!(Handle::try_current().is_err());
+        }
+        assert_eq!(runtime.block_on(async { reiver::spawn(async { 1 }).await.unwrap() }), 1);
+    }
+}
+
+struct CountDrop(Arc<AtomicUsize>);
+
+impl Drop for CountDrop {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+#[test]
+fn dropping_a_runtime_drops_every_task_once() {
+    for runtime in [one(), two()] {
+        let drops = Arc::new(AtomicUsize::new(0));
+        let handles: Vec<_> = (0..10_000)
+            .map(|_| {
+                let guard = CountDrop(drops.clone());
+                runtime.spawn(async move {
+                    let _guard = guard;
+                    pending::<()>().await
+                })
+            })
+            .collect();
+        runtime.block_on(yield_now());
+        let handle = runtime.handle().clone();
+        drop(runtime);
+        assert_eq!(drops.load(SeqCst), 10_000);
+        assert!(handles.iter().all(|handle| handle.is_finished()));
+        // Too late: the task is dropped, and its handle says so.
+        let guard = CountDrop(drops.clone());
+        let late = handle.spawn(async move { drop(guard) });
+        assert!(late.is_finished());
+        assert_eq!(drops.load(SeqCst), 10_001);
+    }
+}
+
+#[test]
+fn tasks_that_spawn_while_they_are_dropped() {
+    struct SpawnInDrop;
+    impl Drop for SpawnInDrop {
+        fn drop(&mut self) {
+            let handle = reiver::spawn(pending::<()>());
+            assert!(handle.is_finished());
+        }
+    }
+    for runtime in [one(), two()] {
+        for _ in 0..100 {
+            runtime.spawn(async {
+                let _guard = SpawnInDrop;
+                pending::<()>().await
+            });
+        }
+        runtime.block_on(yield_now());
+    }
+}
+
+#[test]
+fn a_runtime_may_be_dropped_inside_async_code() {
+    let outer = two();
+    outer.block_on(async {
+        for inner in [one(), two()] {
+            inner.spawn(pending::<()>());
+            drop(inner);
+        }
+        let inner = two();
+        reiver::spawn(async move { drop(inner) }).await.unwrap();
+    });
+}
+
+#[test]
+fn shutdown_does_not_wait_for_what_is_stuck() {
+    let runtime = two();
+    let (entered, leave) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let task = runtime.spawn({
+        let (entered, leave) = (entered.clone(), leave.clone());
+        async move {
+            entered.wait();
+            leave.wait();
+        }
+    });
+    entered.wait();
+    let start = std::time::Instant::now();
+    runtime.shutdown_timeout(std::time::Duration::from_millis(20));
+    assert!(start.elapsed() < std::time::Duration::from_secs(2));
+    assert!(!task.is_finished());
+    leave.wait();
+    while !task.is_finished() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn wakers_may_outlive_the_runtime() {
+    for _ in 0..100 {
+        let runtime = two();
+        let signal = Signal::default();
+        runtime.spawn(signal.clone());
+        while signal.0.1.lock().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        let waker = signal.0.1.lock().unwrap().clone().unwrap();
+        let thread = std::thread::spawn(move || {
+            for _ in 0..50 {
+                waker.wake_by_ref();
+            }
+        });
+        drop(runtime);
+        thread.join().unwrap();
+        signal.set();
+    }
+}
+
+#[test]
+fn bad_settings() {
+    let panics = |f: &dyn Fn()| {
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_err();
+        panic.downcast_ref::<&str>().map(|s| s.to_string()).unwrap()
+    };
+    let message = panics(&|| {
+        Builder::new_multi_thread().worker_threads(0);
+    });
+    assert!(message.contains("worker_threads must be at least 1"), "{message}");
+    let error = Builder::new_multi_thread().worker_threads(1 << 20).build().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    let spawn = std::panic::catch_unwind(|| drop(reiver::spawn(async {}))).unwrap_err();
+    let message = spawn.downcast_ref::<String>().unwrap();
+    assert!(message.contains("no reiver runtime"), "{message}");
+}
+
+#[test]
+fn thread_hooks_and_names() {
+    let counts = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
+    let (started, stopped) = (counts.clone(), counts.clone());
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("raider")
+        .thread_stack_size(256 * 1024)
+        .on_thread_start(move || {
+            assert!(Handle::try_current().is_ok());
+            started.0.fetch_add(1, SeqCst);
+        })
+        .on_thread_stop(move || {
+            stopped.1.fetch_add(1, SeqCst);
+        })
+        .build()
+        .unwrap();
+    let barrier = Arc::new(Barrier::new(3));
+    let tasks: Vec<_> = (0..2)
+        .map(|_| {
+            let barrier = barrier.clone();
+            runtime.spawn(async move {
+                barrier.wait();
+                std::thread::current().name().map(str::to_owned)
+            })
+        })
+        .collect();
+    barrier.wait();
+    for task in tasks {
+        assert_eq!(runtime.handle().block_on(task).unwrap().as_deref(), Some("raider"));
+    }
+    drop(runtime);
+    assert_eq!((counts.0.load(SeqCst), counts.1.load(SeqCst)), (2, 2));
+}
