@@ -8,7 +8,8 @@
 //! | limit how many do something at once | [`Semaphore`] |
 //! | say that something happened | [`Notify`] |
 //! | wait until all have arrived | [`Barrier`] |
-//! | compute a value once | [`OnceCell`] |
+//! | raise a flag that can be waited for | [`Event`] |
+//! | compute a value once | [`OnceCell`], [`SetOnce`] |
 //! | send one value, once | [`oneshot`] |
 //! | send values to one receiver | [`mpsc`] |
 //! | send values to all receivers | [`broadcast`] |
@@ -20,27 +21,47 @@
 //!
 #![doc = include_str!("README.md")]
 
+mod barrier;
 mod blocking;
+pub mod broadcast;
 mod error;
+mod event;
 mod guard;
 pub mod mpsc;
 mod mutex;
 mod notify;
+mod once_cell;
 pub mod oneshot;
 mod permits;
 mod rwlock;
 mod semaphore;
 mod wait;
 mod waker_cell;
+pub mod watch;
 
+pub use barrier::{Barrier, BarrierWaitResult};
 pub use error::{AcquireError, TryAcquireError, TryLockError};
+pub use event::Event;
 pub use mutex::{MappedMutexGuard, Mutex, MutexGuard, OwnedMappedMutexGuard, OwnedMutexGuard};
 pub use notify::Notify;
+pub use once_cell::{OnceCell, SetError, SetOnce, SetOnceError};
 pub use rwlock::{
     OwnedRwLockMappedWriteGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock,
     RwLockMappedWriteGuard, RwLockReadGuard, RwLockWriteGuard,
 };
 pub use semaphore::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+
+use crate::task::budget;
+use std::future::{Future, poll_fn};
+use std::task::{Poll, ready};
+
+/// Spends one unit of the poll budget: the first step of a wait that may find everything ready.
+fn spend_budget() -> impl Future<Output = ()> {
+    poll_fn(|cx| {
+        ready!(budget::poll_proceed(cx)).made_progress();
+        Poll::Ready(())
+    })
+}
 
 /// The named futures of this module.
 pub mod futures {

@@ -1,12 +1,15 @@
 //! The primitives of `reiver::sync` through their public API, without a runtime: futures are polled
 //! by hand, and polls and wakes are counted.
 
+mod broadcast;
 mod mpsc;
 mod mutex;
 mod notify;
+mod once;
 mod oneshot;
 mod rwlock;
 mod semaphore;
+mod watch;
 
 use std::future::Future;
 use std::pin::Pin;
