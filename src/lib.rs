@@ -8,6 +8,7 @@ pub mod io;
 #[doc(hidden)]
 pub mod macros;
 pub mod runtime;
+pub mod sync;
 pub mod task;
 pub mod time;
 
