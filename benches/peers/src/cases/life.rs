@@ -52,7 +52,7 @@ pub fn start_stop<R: Rt>() -> Figures {
 pub fn idle<R: Rt>() -> Figures {
     let forever = Slot::<()>::new();
     R::remote(async move { forever.recv().await });
-    R::remote(R::sleep(Duration::from_secs(3600)));
+    R::remote(async { R::sleep(Duration::from_secs(3600)).await });
     std::thread::sleep(Duration::from_millis(50));
     let before = cpu_time();
     std::thread::sleep(Duration::from_secs(2));

@@ -50,8 +50,7 @@ fn timeouts<R: Rt>(tasks: usize) -> Figures {
     const COUNT: usize = 300_000;
     R::run(async move {
         let watch = Stopwatch::start();
-        let tasks: Vec<_> =
-            (0..tasks).map(|_| R::spawn(limits::<R>(COUNT / tasks))).collect();
+        let tasks: Vec<_> = (0..tasks).map(|_| R::spawn(limits::<R>(COUNT / tasks))).collect();
         let mut in_time = 0;
         for task in tasks {
             in_time += task.await;
@@ -151,10 +150,7 @@ fn ticker<R: Rt>(busy: usize) -> Figures {
         late
     });
     stop.store(true, Relaxed);
-    vec![
-        ("late p50 µs", percentile(&mut late, 50)),
-        ("late p90 µs", percentile(&mut late, 90)),
-    ]
+    vec![("late p50 µs", percentile(&mut late, 50)), ("late p90 µs", percentile(&mut late, 90))]
 }
 
 pub fn ticker_8_busy<R: Rt>() -> Figures {

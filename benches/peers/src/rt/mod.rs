@@ -16,8 +16,9 @@ pub trait Rt: 'static {
     /// Starts the runtime of this process.
     fn start(workers: usize);
     /// Spawns from inside a task.
-    fn spawn<F: Future<Output: Send + 'static> + Send + 'static>(future: F)
-    -> Self::Join<F::Output>;
+    fn spawn<F: Future<Output: Send + 'static> + Send + 'static>(
+        future: F,
+    ) -> Self::Join<F::Output>;
     /// Spawns from inside a task; nobody waits.
     fn detach(future: impl Future<Output = ()> + Send + 'static);
     /// Spawns from any thread; nobody waits.
@@ -30,9 +31,7 @@ pub trait Rt: 'static {
         duration: Duration,
         future: F,
     ) -> impl Future<Output = Option<F::Output>> + Send;
-    fn spawn_blocking<T: Send + 'static>(
-        f: impl FnOnce() -> T + Send + 'static,
-    ) -> Self::Join<T>;
+    fn spawn_blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Self::Join<T>;
     /// Starts another runtime, runs an empty future on it, and ends it.
     fn start_and_stop(workers: usize);
 
