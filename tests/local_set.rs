@@ -199,17 +199,21 @@ fn a_turn_ends_although_tasks_are_ready() {
 fn run_until_leaves_the_tasks_that_go_on() {
     let (runtime, local) = (one(), LocalSet::new());
     let signal = Signal::default();
+    let ready = std::future::ready(());
     let task = runtime.block_on(async {
-        local
-            .run_until(async {
-                let signal = signal.clone();
-                spawn_local(async move {
-                    signal.await;
-                    7
-                })
-            })
-            .await
+        let spawned = RefCell::new(None);
+        let theirs = signal.clone();
+        let spawn = async {
+            ready.await;
+            *spawned.borrow_mut() = Some(spawn_local(async move {
+                theirs.await;
+                7
+            }));
+        };
+        local.run_until(spawn).await;
+        spawned.into_inner()
     });
+    let task = task.unwrap();
     signal.set();
     assert!(!task.is_finished());
     assert_eq!(local.block_on(&runtime, task).unwrap(), 7);
