@@ -163,26 +163,3 @@ fn joinset_detach_all_vs_end() {
         assert!(members.try_next().is_none());
     });
 }
-
-/// A set is dropped while a member ends: entries and outputs go with it.
-#[test]
-fn joinset_drop_vs_end() {
-    must_reach(&["ended before", "ended after"]);
-    model("joinset_drop_vs_end", Bound::None, || {
-        let tasks = Tasks::new();
-        let waker = Arc::new(Unpark(facade::current()));
-        let mut members = Members::new();
-        let (runnable, handle) = tasks.create(1);
-        let abort = members.insert(handle);
-        let thread = spawn(move || runnable.run());
-        let left = Waker::from(waker.clone());
-        let _ = members.poll_next(&mut Context::from_waker(&left)).map(drop);
-        drop(left);
-        reached(if abort.is_finished() { "ended before" } else { "ended after" });
-        drop(members);
-        thread.join().unwrap();
-        // The list and the entries hold each other; a set that is gone must have parted them.
-        drop(abort);
-        assert_eq!(Arc::strong_count(&waker), 1, "the set's list was not freed");
-    });
-}
