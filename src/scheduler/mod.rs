@@ -17,7 +17,7 @@ pub use park::{Blocking, Parker, Unpark};
 pub(crate) use shutdown::Threads;
 pub(crate) use worker::Worker;
 
-use crate::blocking::Pool;
+use crate::blocking::{Pool, Spec};
 use crate::driver::Driver;
 use crate::primitive::atomic::{AtomicBool, Ordering::*, fence};
 use crate::primitive::deque::{self, Injector};
@@ -127,6 +127,29 @@ impl Shared {
             }
             handle
         })
+    }
+
+    /// Runs a user's closure on the pool.
+    ///
+    /// # Panics
+    ///
+    /// If the pool has no thread yet and the system refuses to start one.
+    #[track_caller]
+    pub(crate) fn spawn_blocking<F, R>(
+        &self,
+        f: F,
+        name: Option<Box<str>>,
+        location: &'static Location<'static>,
+    ) -> JoinHandle<R>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        let spec = Spec { name, location, home: self.home(), ..Spec::user() };
+        match self.pool.spawn(spec, f) {
+            Ok(handle) => handle,
+            Err(refused) => panic!("{refused}"),
+        }
     }
 
     /// Takes a task from a thread that is no worker of this runtime.
