@@ -129,7 +129,7 @@ impl Worker {
 
     /// Runs tasks until `root` says that it is enough, and leaves no task behind.
     pub(super) fn run(&self, root: &mut dyn Root) {
-        let _abort = AbortOnUnwind("a worker's loop");
+        let abort = AbortOnUnwind("a worker's loop");
         let _current = current::set_worker(Some(self));
         self.slot().parker.adopt();
         // Relaxed: a hint for the paused clock and for listings.
@@ -144,6 +144,8 @@ impl Worker {
         }
         self.slot().owned.store(false, Relaxed);
         self.hand_over();
+        // Not dropped: the loop may run inside a `Drop` during an unwinding that began outside of it.
+        std::mem::forget(abort);
     }
 
     /// Gives back the deque of a slot whose loop has ended.
