@@ -13,6 +13,7 @@
 
 use super::cell::Header;
 use crate::primitive::{clock, in_model, local};
+use crate::util::rng::Rng;
 use std::cell::Cell;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
@@ -32,6 +33,7 @@ local! {
         left: Cell::new(UNCONSTRAINED),
         since: Cell::new(None),
         task: Cell::new(None),
+        rng: Rng::new(1),
         local_set: Cell::new(std::ptr::null()),
     };
 }
@@ -42,6 +44,8 @@ struct Budget {
     since: Cell<Option<Instant>>,
     /// The task whose poll this is; it lives until the poll ends.
     task: Cell<Option<NonNull<Header>>>,
+    /// For `random_below`. It lives here so that there is no third thread-local.
+    rng: Rng,
     /// The set that `spawn_local` spawns on here, or null. What it points to, and who owns it, is the
     /// affair of `tasks/local_set.rs` alone; it stands here because this thread-local has no
     /// destructor, so that it can be reached from those of others.
@@ -110,6 +114,13 @@ fn with<R>(units: u32, poll: impl FnOnce() -> R) -> R {
 
     let _restore = BUDGET.with(|b| Restore(b.left.replace(units), b.since.replace(None)));
     poll()
+}
+
+/// A number below `n`, a different one each time, for choices that only have to be fair. Equal
+/// sequences on all threads do no harm to that. Zero in models, which must replay.
+#[inline]
+pub(crate) fn random_below(n: u32) -> u32 {
+    if in_model() { 0 } else { BUDGET.with(|b| b.rng.below(n)) }
 }
 
 /// Whether the running poll may do more work; `true` outside a task.

@@ -1,6 +1,7 @@
 //! What programs do with tasks: spawn them, name them, yield, block, gather. The public face is
 //! [`reiver::task`](crate::task).
 
+mod blocking;
 pub mod coop;
 pub mod join_set;
 mod local_set;
@@ -9,6 +10,7 @@ mod spawn;
 mod task_local;
 mod yield_now;
 
+pub use blocking::spawn_blocking;
 /// Futures with names, for those who store them.
 pub mod futures {
     pub use super::task_local::TaskLocalFuture;

@@ -1,8 +1,9 @@
 //! Spawning on the current runtime.
 
 use super::local_set::{LocalSet, spawn_local_at};
+use crate::primitive::Arc;
 use crate::runtime::{Handle, TryCurrentError};
-use crate::scheduler;
+use crate::scheduler::{self, Shared};
 use crate::task::{self, Id, JoinHandle};
 use std::future::Future;
 use std::io;
@@ -41,9 +42,17 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    scheduler::with_runtime(|runtime| match runtime {
+    in_runtime(|runtime| {
         // SAFETY: the bounds allow any thread to poll the future and to have its output.
-        Some(runtime) => unsafe { runtime.spawn(future, name, location) },
+        unsafe { runtime.spawn(future, name, location) }
+    })
+}
+
+/// Runs `f` with the current runtime.
+#[track_caller]
+pub(super) fn in_runtime<R>(f: impl FnOnce(&Arc<Shared>) -> R) -> R {
+    scheduler::with_runtime(|runtime| match runtime {
+        Some(runtime) => f(runtime),
         None => no_runtime(Handle::try_current().err()),
     })
 }
@@ -156,6 +165,27 @@ impl<'a> Builder<'a> {
         F::Output: 'static,
     {
         Ok(local_set.spawn_at(future, self.name.map(Box::from), Location::caller()))
+    }
+}
+
+impl Builder<'_> {
+    /// Runs a closure on the pool for blocking jobs, as [`spawn_blocking`](super::spawn_blocking).
+    ///
+    /// # Errors
+    ///
+    /// None today; the signature is tokio's.
+    ///
+    /// # Panics
+    ///
+    /// As [`spawn_blocking`](super::spawn_blocking).
+    #[track_caller]
+    pub fn spawn_blocking<F, R>(self, f: F) -> io::Result<JoinHandle<R>>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        let (name, location) = (self.name.map(Box::from), Location::caller());
+        Ok(in_runtime(|runtime| runtime.spawn_blocking(f, name, location)))
     }
 }
 
