@@ -79,7 +79,9 @@ pub struct Owner(pub NonNull<Shared>);
 
 impl Schedule for Owner {
     fn schedule(&self, _: Runnable, why: Why) {
-        unreachable!("a job was scheduled ({why:?}): it is ready until it runs, and it never waits");
+        unreachable!(
+            "a job was scheduled ({why:?}): it is ready until it runs, and it never waits"
+        );
     }
 
     fn release(&self, task: &Header) {

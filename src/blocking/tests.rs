@@ -55,10 +55,7 @@ impl Bench {
     }
 
     #[track_caller]
-    fn spawn<T: Send + 'static>(
-        &self,
-        job: impl FnOnce() -> T + Send + 'static,
-    ) -> JoinHandle<T> {
+    fn spawn<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
         self.pool.spawn(Spec::user(), job).unwrap()
     }
 
@@ -139,7 +136,8 @@ fn jobs_that_block_all_run_at_once() {
                 bench.spawn(move || barrier.wait().is_leader())
             })
             .collect();
-        let leaders = handles.into_iter().filter_map(|h| block_on(h).unwrap().then_some(())).count();
+        let leaders =
+            handles.into_iter().filter_map(|h| block_on(h).unwrap().then_some(())).count();
         assert_eq!(leaders, 1);
         assert!(bench.started() <= 2 * k, "{} threads for {k} jobs", bench.started());
     }
@@ -391,7 +389,8 @@ fn four_submitters_of_short_jobs() {
                         pool.spawn(spec, move || done.fetch_add(1, SeqCst)).unwrap()
                     })
                     .collect();
-                let outputs: HashSet<_> = handles.into_iter().map(|h| block_on(h).unwrap()).collect();
+                let outputs: HashSet<_> =
+                    handles.into_iter().map(|h| block_on(h).unwrap()).collect();
                 assert_eq!(outputs.len(), 20_000);
             });
         }
