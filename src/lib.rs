@@ -4,7 +4,11 @@
 // What `internals` opens to the models is documented for readers of the source, not item by item.
 #![cfg_attr(all(feature = "model", debug_assertions), allow(missing_docs))]
 
+pub mod io;
+#[doc(hidden)]
+pub mod macros;
 pub mod runtime;
+pub mod sync;
 pub mod task;
 pub mod time;
 
@@ -17,7 +21,9 @@ mod tasks;
 mod timer;
 mod util;
 
-pub use task::spawn;
+#[cfg(feature = "macros")]
+pub use reiver_macros::{main, test};
+pub use task::{spawn, spawn_blocking};
 
 /// The door through which the models in `loom-tests/` reach the parts: what is `pub` inside a
 /// private module. It exists in model builds only and is no part of the API.
@@ -38,6 +44,9 @@ pub mod internals {
     }
     pub mod task {
         pub use crate::task::*;
+    }
+    pub mod tasks {
+        pub use crate::tasks::members::Members;
     }
     pub mod timer {
         pub use crate::timer::*;

@@ -48,6 +48,19 @@ std::thread_local! {
     static SHADOW_LOADS: Cell<bool> = const { Cell::new(true) };
 }
 
+/// Constructors for statics. What they make is never seen by a model.
+pub mod fixed {
+    /// A real lock.
+    pub const fn mutex<T>(value: T) -> super::Mutex<T> {
+        super::Mutex::fixed(value)
+    }
+
+    /// A real atomic.
+    pub const fn atomic_usize(value: usize) -> super::atomic::AtomicUsize {
+        super::atomic::AtomicUsize::fixed(value)
+    }
+}
+
 /// Whether this code runs inside a model.
 pub fn in_model() -> bool {
     IN_MODEL.with(Cell::get)
@@ -56,6 +69,12 @@ pub fn in_model() -> bool {
 /// The number of CPUs this process may use; 2 in a model.
 pub fn num_cpus() -> usize {
     if in_model() { 2 } else { num_cpus::get() }
+}
+
+/// What a loop does that waits for another thread to finish a few instructions; in a model that
+/// thread must get its turn.
+pub fn spin_loop() {
+    if in_model() { thread::yield_now() } else { std::hint::spin_loop() }
 }
 
 /// Runs `check`, which calls loom, with every object made in it a loom object.
