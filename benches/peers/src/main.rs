@@ -13,7 +13,11 @@ use rt::Rt;
 
 /// How many workers every runtime gets: `BENCH_WORKERS`, or 2.
 fn workers() -> usize {
-    std::env::var("BENCH_WORKERS").map_or(2, |text| text.parse().expect("a number of workers"))
+    std::env::var("BENCH_WORKERS").map_or(2, |text| number(&text))
+}
+
+fn number(text: &str) -> usize {
+    text.parse().expect("a number")
 }
 
 fn run<R: Rt>(name: &str) -> Figures {
@@ -28,6 +32,10 @@ fn main() {
     let figures = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["list"] => {
             cases::all::<rt::reiver::Reiver>().iter().for_each(|(name, _)| println!("{name}"));
+            return;
+        }
+        ["client", address, connections, rounds] => {
+            cases::net::client(address, number(connections), number(rounds));
             return;
         }
         ["reiver", case] => run::<rt::reiver::Reiver>(case),

@@ -3,6 +3,7 @@
 
 mod blocking;
 mod life;
+pub mod net;
 mod spawn;
 mod switch;
 mod timer;
@@ -37,6 +38,9 @@ pub fn all<R: Rt>() -> Vec<(&'static str, fn() -> Figures)> {
         ("blocking_8", blocking::eight::<R>),
         ("blocking_round_trip", blocking::round_trip::<R>),
         ("blocking_sleeps", blocking::sleeps::<R>),
+        ("echo_1", net::echo_1::<R>),
+        ("echo_16", net::echo_16::<R>),
+        ("echo_64", net::echo_64::<R>),
         ("memory_parked", life::memory_parked::<R>),
         ("memory_sleeping", life::memory_sleeping::<R>),
         ("start_stop", life::start_stop::<R>),

@@ -5,6 +5,7 @@ pub mod smol;
 pub mod tokio;
 
 use std::future::Future;
+use std::net::TcpListener;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub trait Rt: 'static {
         future: F,
     ) -> impl Future<Output = Option<F::Output>> + Send;
     fn spawn_blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Self::Join<T>;
+    /// Serves connections for ever: whatever comes goes back, in chunks of at most 4096 bytes.
+    fn echo(listener: TcpListener) -> impl Future<Output = ()> + Send;
     /// Starts another runtime, runs an empty future on it, and ends it.
     fn start_and_stop(workers: usize);
 

@@ -1,8 +1,10 @@
 //! reiver.
 
 use super::Rt;
-use ::reiver::{runtime, task, time};
+use ::reiver::io::{AsyncReadExt, AsyncWriteExt};
+use ::reiver::{net, runtime, task, time};
 use std::future::Future;
+use std::net::TcpListener;
 use std::pin::Pin;
 use std::sync::OnceLock;
 use std::task::{Context, Poll};
@@ -68,6 +70,22 @@ impl Rt for Reiver {
 
     fn spawn_blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> Join<T> {
         Join(task::spawn_blocking(f))
+    }
+
+    async fn echo(listener: TcpListener) {
+        let listener = net::TcpListener::from_std(listener).expect("registers");
+        loop {
+            let (mut stream, _) = listener.accept().await.expect("accepts");
+            stream.set_nodelay(true).expect("a socket");
+            Self::detach(async move {
+                let mut buffer = vec![0; 4096];
+                while let Ok(n @ 1..) = stream.read(&mut buffer).await {
+                    if stream.write_all(&buffer[..n]).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
     }
 
     fn start_and_stop(workers: usize) {

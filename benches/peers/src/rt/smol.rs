@@ -1,9 +1,11 @@
 //! smol: its executor on as many threads as the others have workers.
 
 use super::Rt;
-use ::smol::{Timer, future};
+use ::smol::io::{AsyncReadExt, AsyncWriteExt};
+use ::smol::{Async, Timer, future};
 use async_executor::Executor;
 use std::future::Future;
+use std::net::TcpListener;
 use std::time::Duration;
 
 pub struct Smol;
@@ -57,6 +59,22 @@ impl Rt for Smol {
         f: impl FnOnce() -> T + Send + 'static,
     ) -> ::smol::Task<T> {
         ::smol::unblock(f)
+    }
+
+    async fn echo(listener: TcpListener) {
+        let listener = Async::new(listener).expect("registers");
+        loop {
+            let (mut stream, _) = listener.accept().await.expect("accepts");
+            stream.get_ref().set_nodelay(true).expect("a socket");
+            Self::detach(async move {
+                let mut buffer = vec![0; 4096];
+                while let Ok(n @ 1..) = stream.read(&mut buffer).await {
+                    if stream.write_all(&buffer[..n]).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
     }
 
     fn start_and_stop(workers: usize) {
