@@ -274,3 +274,18 @@ fn types_are_what_libraries_expect() {
     check::<time::Interval>();
     check::<time::Timeout<Noop>>();
 }
+
+#[test]
+fn a_blocking_job_holds_a_paused_clock() {
+    for runtime in paused() {
+        for _ in 0..20 {
+            runtime.block_on(async {
+                let job = reiver::task::spawn_blocking(|| std::thread::sleep(2 * MS));
+                let day = Duration::from_secs(86_400);
+                assert!(timeout(day, job).await.is_ok(), "the clock jumped past a running job");
+                // And it jumps again afterwards.
+                assert!(timeout(day, pending::<()>()).await.is_err());
+            });
+        }
+    }
+}

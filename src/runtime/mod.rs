@@ -16,6 +16,7 @@ mod builder;
 mod handle;
 mod metrics;
 
+pub use crate::blocking::{Histogram, Running as BlockingJob};
 pub use builder::Builder;
 pub use handle::{EnterGuard, Handle, TryCurrentError};
 pub use metrics::RuntimeMetrics;

@@ -52,13 +52,32 @@ impl Shared {
         moved
     }
 
+    /// Keeps a paused clock from jumping until [`release_clock`](Self::release_clock). `false`: the
+    /// clock runs, and nothing is owed.
+    pub(super) fn hold_clock(&self) -> bool {
+        let paused = self.driver.clock().is_paused();
+        if paused {
+            // Relaxed: the caller is a worker or will wake one; the job's end is what must be seen.
+            self.holding_clock.fetch_add(1, Relaxed);
+        }
+        paused
+    }
+
+    /// A blocking job that held the clock has ended, and its joiner has been woken.
+    pub(crate) fn release_clock(&self) {
+        // AcqRel: pairs with the Acquire in `auto_advance`: the wake of the joiner is seen.
+        self.holding_clock.fetch_sub(1, AcqRel);
+        self.unpark_all();
+    }
+
     /// With every worker asleep and the clock paused, nothing happens any more until the clock reaches
     /// the next timer: moves it there. `true`: it did, and some may have fired.
     ///
     /// The last worker to fall asleep does it; should two think that they are the last, they move the
     /// clock to the same tick.
     pub(super) fn auto_advance(&self) -> bool {
-        if !self.driver.clock().is_paused() || self.has_work() {
+        // Acquire: pairs with `release_clock`.
+        if self.holding_clock.load(Acquire) > 0 || self.has_work() {
             return false;
         }
         // Relaxed: a slot whose owner has just left has no work either.
