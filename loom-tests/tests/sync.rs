@@ -439,8 +439,8 @@ fn mpsc_send_recv() {
 fn mpsc_blocks() {
     model("mpsc_blocks", Bound::Preemptions(2), || {
         let (tx, mut rx) = mpsc::unbounded_channel();
-        let sender = spawn(move || (0..5).for_each(|n| tx.send(n).unwrap()));
-        for n in 0..5 {
+        let sender = spawn(move || (0..4).for_each(|n| tx.send(n).unwrap()));
+        for n in 0..4 {
             assert_eq!(wait(rx.recv()), Some(n));
         }
         assert_eq!(wait(rx.recv()), None);
