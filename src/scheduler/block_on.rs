@@ -153,6 +153,11 @@ impl Shared {
         let waker = Waker::from(flag.clone());
         let mut root = FutureRoot { future, flag, waker, result: None };
         self.run_guest(seat, deque, &mut root);
+        // Dropped while this thread had its only slot: who drives a runtime ends it. Asked after the
+        // slot was given back, so that one of the two sees the other.
+        if self.workers == 0 && self.is_closed() {
+            self.join(None);
+        }
         match root.result.expect("the loop ends when the root has") {
             Ok(output) => Some(output),
             Err(panic) => resume_unwind(panic),
