@@ -218,7 +218,7 @@ fn spawn_vs_shutdown() {
 #[test]
 fn wake_during_shutdown() {
     must_reach(&["it ended", "it was cancelled"]);
-    check("wake_during_shutdown", 1, || {
+    check("wake_during_shutdown", 2, || {
         let runtime = workers(1);
         let (signal, state) = SignalState::new();
         let task = runtime.spawn(signal);
