@@ -145,6 +145,8 @@ impl Worker {
         }
         self.slot().owned.store(false, Relaxed);
         self.hand_over();
+        // A guest may have ended the last task.
+        let _ = self.shared().has_ended();
         // Not dropped: the loop may run inside a `Drop` during an unwinding that began outside of it.
         std::mem::forget(abort);
     }
@@ -159,8 +161,12 @@ impl Worker {
         self.deque.len()
     }
 
-    /// Runs what a root polls as a task is run: its wakes go to `next`.
+    /// Runs a poll, of a task or of a root: what it wakes goes to `next`. It may take long, so a search
+    /// ends before it.
     pub(super) fn as_poll<R>(&self, poll: impl FnOnce() -> R) -> R {
+        if let Some(search) = self.search.take() {
+            self.end_search(search);
+        }
         self.polling.set(true);
         let result = poll();
         self.polling.set(false);
@@ -168,9 +174,6 @@ impl Worker {
     }
 
     fn run_task(&self, task: Runnable) {
-        if let Some(search) = self.search.take() {
-            self.end_search(search);
-        }
         self.slot().counters.polls.add(1);
         self.as_poll(|| task.run());
     }

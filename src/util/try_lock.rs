@@ -50,8 +50,9 @@ impl<T> TryGuard<'_, T> {
 
 impl<T> Drop for TryGuard<'_, T> {
     fn drop(&mut self) {
-        // Release: pairs with the Acquire in `try_lock`.
-        self.lock.taken.store(false, Release);
+        // Release: pairs with the Acquire in `try_lock`. A swap, for the models: loom lets a plain
+        // store and another thread's swap happen in an order that no machine has.
+        self.lock.taken.swap(false, Release);
     }
 }
 
