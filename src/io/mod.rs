@@ -21,6 +21,9 @@
 #[cfg(feature = "futures-io")]
 pub mod compat;
 
+// The door: what is tied to a runtime and yet found here. Re-exports only.
+pub use crate::reactor::{Interest, Ready};
+
 #[doc(no_inline)]
 pub use std::io::{Error, ErrorKind, Result, SeekFrom};
 
