@@ -2,6 +2,7 @@
 
 use reiver::runtime::{Builder, Runtime};
 use std::future::Future;
+use std::io::{Write, stderr};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -57,7 +58,8 @@ impl Watchdog {
             while !seen.load(SeqCst) {
                 let left = deadline.saturating_duration_since(Instant::now());
                 if left.is_zero() {
-                    eprintln!("{test} hangs, with REIVER_STRESS_SEED={seed}");
+                    // Not by `eprintln!`, which the test harness would keep for itself.
+                    let _ = writeln!(stderr(), "{test} hangs, with REIVER_STRESS_SEED={seed}");
                     std::process::abort();
                 }
                 std::thread::park_timeout(left);
