@@ -48,7 +48,7 @@ impl Shared {
         };
         // Pairs with the fence in `push`: a submitter that did not see CLOSED is seen here.
         fence(SeqCst);
-        self.cancel_deserted(self.word.peek());
+        self.cancel_deserted();
         sleepers.iter().for_each(|worker| worker.unpark());
         closers.iter().for_each(thread::Thread::unpark);
     }

@@ -91,8 +91,9 @@ impl Worker {
             Signal::Search(lane) => 1 + lane as u32,
             Signal::Close => 3,
         };
-        // Release: pairs with the Acquire in `take_signal`.
-        self.signal.store(code, Release);
+        // Release: pairs with the Acquire in `take_signal`. (A swap, since loom gives impossible
+        // answers for a store beside read-modify-writes.)
+        self.signal.swap(code, Release);
     }
 
     fn take_signal(&self) -> Option<Signal> {

@@ -51,7 +51,7 @@ impl<T> JoinSet<T> {
 
     /// Whether all tasks were joined.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.members.is_empty()
     }
 }
 
