@@ -177,8 +177,7 @@ impl Relay {
     fn new(hub: &'static Hub, number: u64, runtime: &Arc<Shared>) -> io::Result<Arc<Self>> {
         let reactor = &runtime.driver.reactor;
         let pipe = hub.reader.try_clone()?;
-        let pipe =
-            Evented::new(reactor, pipe, runtime.home(), Interest::READABLE, Ready::EMPTY)?;
+        let pipe = Evented::new(reactor, pipe, runtime.home(), Interest::READABLE, Ready::EMPTY)?;
         Ok(Arc::new_cyclic(|relay| Self {
             hub,
             number,
