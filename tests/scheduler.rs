@@ -476,3 +476,20 @@ fn a_current_thread_runtime_may_be_dropped_by_its_own_task() {
     });
     assert_eq!(drops.load(SeqCst), 10);
 }
+
+#[test]
+fn a_root_that_yields_goes_behind_what_is_queued() {
+    let runtime = one();
+    runtime.block_on(async {
+        let ran = Arc::new(AtomicUsize::new(0));
+        for _ in 0..20 {
+            let ran = ran.clone();
+            reiver::spawn(async move { ran.fetch_add(1, SeqCst) });
+        }
+        // One was in the `next` slot, which goes before the queue.
+        yield_now().await;
+        assert!(ran.load(SeqCst) >= 19, "{ran:?}");
+        yield_now().await;
+        assert_eq!(ran.load(SeqCst), 20);
+    });
+}

@@ -65,7 +65,12 @@ impl RootWaker {
     /// Whether there was a wake since the last call.
     fn take(&self) -> bool {
         // Acquire: pairs with the Release in `wake_by_ref`.
-        self.woken.load(Relaxed) && self.woken.swap(false, AcqRel)
+        self.is_set() && self.woken.swap(false, AcqRel)
+    }
+
+    fn is_set(&self) -> bool {
+        // Relaxed: set by this thread, or followed by an unpark of it.
+        self.woken.load(Relaxed)
     }
 }
 
@@ -74,11 +79,17 @@ struct FutureRoot<'a, F: Future> {
     future: Pin<&'a mut F>,
     flag: Arc<RootWaker>,
     waker: Waker,
+    /// Tasks that go first, because the future woke itself while they were queued.
+    behind: usize,
     result: Option<Result<F::Output, Box<dyn Any + Send>>>,
 }
 
 impl<F: Future> Root for FutureRoot<'_, F> {
     fn step(&mut self, worker: &Worker) -> ControlFlow<()> {
+        if self.behind > 0 {
+            self.behind -= 1;
+            return ControlFlow::Continue(());
+        }
         if !self.flag.take() {
             return ControlFlow::Continue(());
         }
@@ -89,16 +100,21 @@ impl<F: Future> Root for FutureRoot<'_, F> {
             catch_unwind(AssertUnwindSafe(|| budget::with_budget(|| future.poll(&mut cx))))
         });
         match poll {
-            Ok(Poll::Pending) => return ControlFlow::Continue(()),
+            Ok(Poll::Pending) => {
+                if self.flag.is_set() {
+                    self.behind = worker.queued();
+                }
+                return ControlFlow::Continue(());
+            }
             Ok(Poll::Ready(output)) => self.result = Some(Ok(output)),
             Err(panic) => self.result = Some(Err(panic)),
         }
         ControlFlow::Break(())
     }
 
-    fn is_woken(&self) -> bool {
-        // Relaxed: set by this thread, or followed by an unpark of this seat.
-        self.flag.woken.load(Relaxed)
+    fn is_woken(&mut self) -> bool {
+        self.behind = 0;
+        self.flag.is_set()
     }
 }
 
@@ -110,9 +126,8 @@ impl Root for StandIn {
         if self.0.take() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    fn is_woken(&self) -> bool {
-        // Relaxed: as in `FutureRoot`.
-        self.0.woken.load(Relaxed)
+    fn is_woken(&mut self) -> bool {
+        self.0.is_set()
     }
 }
 
@@ -152,7 +167,7 @@ impl Shared {
         let guest = Guest::new(self)?;
         let flag = RootWaker::new(Reach::Seat(self.clone(), guest.seat));
         let waker = Waker::from(flag.clone());
-        let mut root = FutureRoot { future, flag, waker, result: None };
+        let mut root = FutureRoot { future, flag, waker, behind: 0, result: None };
         guest.run(&mut root);
         match root.result.expect("the loop ends when the root has") {
             Ok(output) => Some(output),

@@ -51,8 +51,9 @@ const MAX_INTERVAL: u32 = 256;
 pub(super) trait Root {
     /// Called before each task; `Break` ends the loop.
     fn step(&mut self, worker: &Worker) -> ControlFlow<()>;
-    /// Whether `step` has something to do, so that the worker must not sleep.
-    fn is_woken(&self) -> bool {
+    /// Called when there is no task: whether `step` has something to do, so that the worker must not
+    /// sleep.
+    fn is_woken(&mut self) -> bool {
         false
     }
     /// Whether the loop is over when the runtime has shut down.
@@ -151,6 +152,11 @@ impl Worker {
     /// Gives back the deque of a slot whose loop has ended.
     pub(super) fn into_deque(self) -> deque::Worker<Runnable> {
         self.deque
+    }
+
+    /// How many tasks wait in this worker's own queue.
+    pub(super) fn queued(&self) -> usize {
+        self.deque.len()
     }
 
     /// Runs what a root polls as a task is run: its wakes go to `next`.

@@ -63,6 +63,18 @@ fn a_job_may_shut_its_pool_down() {
     let bench = Bench::new(config(4));
     let pool = bench.pool.clone();
     assert!(block_on(bench.spawn(move || pool.shutdown(None).is_clean())).unwrap());
+
+    // Two jobs that wait for each other's threads.
+    let bench = Bench::new(config(4));
+    let barrier = Arc::new(Barrier::new(2));
+    let jobs = [0, 1].map(|_| {
+        let (pool, barrier) = (bench.pool.clone(), barrier.clone());
+        bench.spawn(move || {
+            barrier.wait();
+            pool.shutdown(None).is_clean()
+        })
+    });
+    assert!(jobs.into_iter().all(|job| block_on(job).unwrap()));
 }
 
 #[test]
