@@ -15,6 +15,8 @@
 mod builder;
 mod handle;
 mod metrics;
+#[cfg(test)]
+mod tests;
 
 pub use builder::Builder;
 pub use handle::{EnterGuard, Handle, TryCurrentError};
