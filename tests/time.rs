@@ -1,6 +1,7 @@
 //! Time, real and paused.
 
 use reiver::runtime::{Builder, Runtime};
+use reiver::task;
 use reiver::time::{
     self, Duration, Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout, timeout_at,
 };
@@ -256,6 +257,25 @@ fn blocking_in_place_does_not_hold_timers() {
         .await
         .unwrap();
     });
+}
+
+#[test]
+fn a_worker_that_blocks_in_place_can_wait_for_a_timer_there() {
+    for workers in [1, 2] {
+        let runtime = Builder::new_multi_thread().worker_threads(workers).build().unwrap();
+        let wait = || {
+            let handle = reiver::runtime::Handle::current();
+            // This thread is no worker now: its timers go into a wheel of the runtime's choice.
+            for _ in 0..5 {
+                handle.block_on(sleep(MS));
+            }
+        };
+        let tasks: Vec<_> =
+            (0..4).map(|_| runtime.spawn(async move { task::block_in_place(wait) })).collect();
+        for task in tasks {
+            runtime.handle().block_on(task).unwrap();
+        }
+    }
 }
 
 #[derive(Debug)]

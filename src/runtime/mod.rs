@@ -15,6 +15,8 @@
 mod builder;
 mod handle;
 mod metrics;
+#[cfg(test)]
+mod tests;
 
 pub use crate::blocking::{Histogram, Running as BlockingJob};
 pub use builder::Builder;

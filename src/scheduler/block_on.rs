@@ -215,7 +215,7 @@ impl Shared {
     /// Gives what timers are in the wheel of a slot without an owner to one that has one.
     fn move_timers(&self, from: usize, to: usize) {
         if self.driver.timers.migrate(from, to) {
-            self.unpark(to);
+            self.unpark_for_timer(to);
         }
     }
 
@@ -299,7 +299,7 @@ pub(crate) fn block_in_place<R>(f: impl FnOnce() -> R) -> R {
     });
     let Some((runtime, seat)) = runtime else { return f() };
     let _stop = runtime.stand_in();
-    runtime.move_timers(seat, (seat + 1) % runtime.workers);
+    let _away = runtime.away(seat);
     // What `f` wakes or spawns must not be put where only this thread would find it.
     let _outside = current::set_worker(None);
     budget::without_budget(f)

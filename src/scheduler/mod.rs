@@ -45,6 +45,8 @@ pub struct Shared {
     slots: Box<[Pad<Slot>]>,
     /// How many permanent workers there are: none in a current-thread runtime.
     workers: usize,
+    /// How many owners of slots are away.
+    away: AtomicUsize,
     /// The deques of guest slots without an owner, and who waits for one.
     guests: Mutex<Guests>,
     pub(crate) driver: Driver,
@@ -92,6 +94,7 @@ impl Shared {
             idle: Idle::new(seats),
             slots,
             workers,
+            away: AtomicUsize::new(0),
             guests: Mutex::new(Guests { free, waiting: Vec::new() }),
             driver,
             pool: pool(weak.clone()),

@@ -25,6 +25,7 @@ use super::current;
 use super::idle::Search;
 use super::park::Blocking;
 use super::slot::Slot;
+use crate::driver::Turn;
 use crate::primitive::atomic::Ordering::*;
 use crate::primitive::deque::{self, Steal};
 use crate::primitive::{Arc, clock, in_model, spin_loop};
@@ -78,6 +79,8 @@ pub struct Worker {
     ticks: Cell<u32>,
     /// Polls between two maintenances.
     interval: Cell<u32>,
+    /// It had the turn, so others may have gone to sleep without it.
+    turned: Cell<bool>,
     /// When the clock was last read.
     looked: Cell<Instant>,
     rng: Rng,
@@ -96,6 +99,7 @@ impl Worker {
             polling: Cell::new(false),
             ticks: Cell::new(0),
             interval: Cell::new(MIN_INTERVAL),
+            turned: Cell::new(false),
             looked: Cell::new(clock::now()),
             rng: Rng::new(seat as u64 + 1),
         }
@@ -300,20 +304,25 @@ impl Worker {
         self.slot().counters.busy_ns.add(elapsed.as_nanos() as u64);
         self.interval.set(next_interval(self.interval.get(), elapsed));
         self.ticks.set(self.interval.get());
-        if let Some(mut turn) = self.shared().driver.try_turn() {
+        if let Some(mut turn) = self.try_turn() {
             turn.run(Some(Duration::ZERO));
         }
-        self.shared().driver.expire(self.seat);
+        self.shared().expire_timers(self.seat);
         if let Some(task) = self.take_injected() {
             self.deque.push(task);
         }
         self.share();
     }
 
+    fn try_turn(&self) -> Option<Turn<'_>> {
+        let turn = self.shared().driver.try_turn()?;
+        self.turned.set(true);
+        Some(turn)
+    }
+
     /// With nothing to do anywhere: sleeps until there is. See `README.md`, "Sleeping and waking".
     fn sleep(&self) {
         let shared = self.shared();
-        let mut turn = shared.driver.try_turn();
         let asleep = match shared.idle.sleep(self.seat, self.search.take(), || shared.has_work()) {
             Ok(asleep) => asleep,
             Err(search) => {
@@ -326,9 +335,14 @@ impl Worker {
         let busy = clock::now().duration_since(self.looked.get());
         self.slot().counters.busy_ns.add(busy.as_nanos() as u64);
         self.slot().counters.parks.add(1);
-        // After the fence in `Idle::sleep`: who puts a timer into this wheel from outside either sees us asleep and
-        // unparks us, or we see its timer.
-        let mut timeout = shared.driver.until_next(self.seat);
+        // Both after the fence in `Idle::sleep`: who leaves the turn for good either sees us asleep, or
+        // we get it; who puts a timer into this wheel from outside either sees us asleep, or we see
+        // its timer.
+        let mut turn = self.try_turn();
+        let mut timeout = match turn {
+            Some(_) => shared.until_next_timer(self.seat),
+            None => shared.driver.until_next(self.seat),
+        };
         if shared.driver.clock().is_paused() {
             // What is ready now comes before what is due later.
             turn.iter_mut().for_each(|turn| turn.run(Some(Duration::ZERO)));
@@ -346,11 +360,12 @@ impl Worker {
         self.search.set(shared.idle.wake(asleep));
         self.looked.set(clock::now());
         self.ticks.set(self.interval.get());
-        shared.driver.expire(self.seat);
+        shared.expire_timers(self.seat);
         self.share();
     }
 
-    /// Leaves nothing behind that only this thread would find: before it goes, or blocks.
+    /// Leaves nothing behind that only this thread would find, and nobody waiting for it to take the
+    /// turn again: before it goes, or blocks.
     pub(super) fn hand_over(&self) {
         let mut any = false;
         while let Some(task) = self.next.take().or_else(|| self.deque.pop()) {
@@ -360,7 +375,8 @@ impl Worker {
         if let Some(search) = self.search.take() {
             self.end_search(search);
         }
-        if any {
+        // A sleeper that finds no work takes the turn. If somebody searches, that one will.
+        if any || self.turned.take() && !self.shared().driver.is_turn_taken() {
             self.shared().notify_pushed();
         }
     }
