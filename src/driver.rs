@@ -7,9 +7,9 @@
 //!
 //! Each worker fires its own wheel; this module only puts the two kinds of waiting together.
 
-use crate::primitive::{Mutex, MutexGuard};
 use crate::reactor::{Events, Reactor};
 use crate::timer::{Clock, Timers};
+use crate::util::try_lock::{TryGuard, TryLock};
 use std::io;
 use std::time::Duration;
 
@@ -18,16 +18,15 @@ use std::time::Duration;
 pub(crate) struct Driver {
     pub(crate) reactor: Reactor,
     pub(crate) timers: Timers,
-    /// What the poller reports into; whoever has it locked has the turn. It is only ever tried, never
-    /// waited for.
-    events: Mutex<Events>,
+    /// What the poller reports into; whoever has it locked has the turn.
+    events: TryLock<Events>,
 }
 
 /// The right to wait in the poller and to dispatch what it reports.
 #[must_use = "nobody else can wait in the poller until it is dropped"]
 pub(crate) struct Turn<'a> {
     driver: &'a Driver,
-    events: MutexGuard<'a, Events>,
+    events: TryGuard<'a, Events>,
 }
 
 impl Driver {
@@ -40,7 +39,7 @@ impl Driver {
         Ok(Self {
             reactor: Reactor::new(homes)?,
             timers: Timers::new(homes, Clock::new()),
-            events: Mutex::new(Events::new()),
+            events: TryLock::new(Events::new()),
         })
     }
 
@@ -93,7 +92,8 @@ impl Turn<'_> {
     ///
     /// If the poller fails: a descriptor of ours was closed by someone else.
     pub(crate) fn run(&mut self, timeout: Option<Duration>) {
-        let found = self.driver.reactor.turn(&mut self.events, timeout);
+        let reactor = &self.driver.reactor;
+        let found = self.events.with(|events| reactor.turn(events, timeout));
         found.expect("the poller's own descriptor was closed by someone else");
     }
 }

@@ -8,7 +8,9 @@ pub mod io;
 #[doc(hidden)]
 pub mod macros;
 pub mod net;
+pub mod process;
 pub mod runtime;
+pub mod signal;
 pub mod sync;
 pub mod task;
 pub mod time;
@@ -42,6 +44,9 @@ pub mod internals {
     }
     pub mod scheduler {
         pub use crate::scheduler::*;
+    }
+    pub mod signal {
+        pub use crate::signal::{listeners::*, pending::*, post::*};
     }
     pub mod task {
         pub use crate::task::*;

@@ -456,3 +456,36 @@ fn thread_hooks_and_names() {
     drop(runtime);
     assert_eq!((counts.0.load(SeqCst), counts.1.load(SeqCst)), (2, 2));
 }
+
+#[test]
+fn a_current_thread_runtime_may_be_dropped_by_its_own_task() {
+    let drops = Arc::new(AtomicUsize::new(0));
+    let runtime = Arc::new(Mutex::new(Some(one())));
+    let handle = runtime.lock().unwrap().as_ref().unwrap().handle().clone();
+    handle.block_on(async {
+        for _ in 0..10 {
+            let guard = CountDrop(drops.clone());
+            reiver::spawn(async move {
+                let _guard = guard;
+                pending::<()>().await
+            });
+        }
+        let runtime = runtime.clone();
+        let task = reiver::spawn(async move { drop(runtime.lock().unwrap().take()) });
+        task.await.unwrap();
+    });
+    assert_eq!(drops.load(SeqCst), 10);
+}
+
+#[test]
+fn a_runtime_may_be_dropped_by_a_panic() {
+    for runtime in [one(), two()] {
+        let task = runtime.spawn(pending::<()>());
+        let thread = std::thread::spawn(move || {
+            let _runtime = runtime;
+            panic!("on the way out");
+        });
+        assert_eq!(thread.join().unwrap_err().downcast_ref(), Some(&"on the way out"));
+        assert!(task.is_finished());
+    }
+}

@@ -19,7 +19,7 @@
 use super::job::{Job, Once, Owner};
 use super::room::Room;
 use super::stats::{Metrics, Running, Totals};
-use super::word::{Claim, Limits, Snapshot, Word};
+use super::word::{Claim, Limits, Word};
 use super::worker::{Body, Signal, Worker};
 use super::{Crew, LANES, Lane, Refused, Spec};
 use crate::primitive::atomic::{AtomicU64, Ordering::*, fence};
@@ -156,7 +156,7 @@ impl Shared {
         let now = self.word.peek();
         if !now.is_alive() && !now.is_closed() {
             if let Err(error) = self.start_first(lane) {
-                self.cancel_deserted(self.word.peek());
+                self.cancel_deserted();
                 self.give_back_place(lane);
                 return Err(Refused::NoThread(error, job));
             }
@@ -185,7 +185,7 @@ impl Shared {
         fence(SeqCst);
         let now = self.word.peek();
         if now.is_closed() && now.threads() == 0 {
-            self.cancel_deserted(now);
+            self.cancel_deserted();
         } else if now.wants(lane, self.limits, true) {
             self.wake(lane, true);
         }
@@ -193,12 +193,15 @@ impl Shared {
 
     /// Takes the next job of a lane. `None`: the queue looked empty, which a fence before makes true.
     pub(super) fn take(&self, lane: Lane) -> Option<Job> {
+        let job = self.pop(lane)?;
+        self.give_back_place(lane);
+        Some(job)
+    }
+
+    fn pop(&self, lane: Lane) -> Option<Job> {
         loop {
             match self.queues[lane as usize].steal() {
-                Steal::Success(job) => {
-                    self.give_back_place(lane);
-                    return Some(job);
-                }
+                Steal::Success(job) => return Some(job),
                 Steal::Empty => return None,
                 // Somebody else took one: the queue as a whole makes progress.
                 Steal::Retry if in_model() => thread::yield_now(),
@@ -216,11 +219,20 @@ impl Shared {
         LANES.iter().any(|lane| lane.crews().contains(&crew) && self.has_work(*lane))
     }
 
-    /// Drops the queued jobs for which, by this word, no thread will come. Their handles say
-    /// "cancelled".
-    pub(super) fn cancel_deserted(&self, word: Snapshot) {
-        for lane in LANES.into_iter().filter(|&lane| word.is_deserted(lane)) {
-            while let Some(job) = self.take(lane) {
+    /// Drops the queued jobs for which no thread will come. Their handles say "cancelled". After a
+    /// fence.
+    pub(super) fn cancel_deserted(&self) {
+        for lane in LANES.into_iter().filter(|&lane| self.has_work(lane)) {
+            let mut jobs = Vec::new();
+            {
+                // A thread that is to come is counted under this lock, before it is relied on.
+                let _threads = self.threads.lock();
+                if self.word.peek().is_deserted(lane) {
+                    jobs.extend(std::iter::from_fn(|| self.pop(lane)));
+                }
+            }
+            for job in jobs {
+                self.give_back_place(lane);
                 job.cancel();
             }
         }
@@ -305,8 +317,9 @@ impl Shared {
         // Pairs with the fence in `push`: a job that saw this thread live, or its search, is seen
         // here. If the thread was the last, nobody else will look.
         fence(SeqCst);
-        if !first || after.is_alive() {
-            self.cancel_deserted(after);
+        let starter_cancels = first && !after.is_alive();
+        if after.live(Crew::Common) == 0 && !starter_cancels {
+            self.cancel_deserted();
         }
         if let Some(lane) = search.filter(|&lane| self.has_work(lane)) {
             // It was to be started because nobody slept; meanwhile somebody may have lain down

@@ -9,9 +9,9 @@
 //!    end, sees the other (each has a fence between its step and its look): a live thread cancels the
 //!    job, and where there is none the spawner itself does.
 
-use super::shared::Shared;
+use super::shared::{Shared, Threads};
 use super::stats::Report;
-use super::worker::Signal;
+use super::worker::{Signal, Worker};
 use super::{Crew, LANES};
 use crate::primitive::atomic::{Ordering::SeqCst, fence};
 use crate::primitive::{Arc, clock, thread};
@@ -48,27 +48,31 @@ impl Shared {
         };
         // Pairs with the fence in `push`: a submitter that did not see CLOSED is seen here.
         fence(SeqCst);
-        self.cancel_deserted(self.word.peek());
+        self.cancel_deserted();
         sleepers.iter().for_each(|worker| worker.unpark());
         closers.iter().for_each(thread::Thread::unpark);
     }
 
-    /// Waits until all threads but the calling one have ended; gives what is left at the deadline.
+    /// Waits until all threads have ended; gives what is left at the deadline. A job that waits here
+    /// does not wait for its own thread, nor for the threads of other jobs that wait here.
     pub(super) fn wait(&self, deadline: Option<Instant>) -> Report {
         let me = thread::current();
+        let mut others = None;
         let left = loop {
             {
                 let mut threads = self.threads.lock();
-                let own = threads.all.iter().any(|worker| worker.thread.id() == me.id());
-                let now = self.word.peek();
-                let left = now.threads() - usize::from(own);
-                let done = now.is_closed() && left == 0;
                 threads.closers.retain(|closer| closer.id() != me.id());
+                let now = self.word.peek();
+                let left = now.threads() - threads.waiting_with(&me);
+                let done = now.is_closed() && left == 0;
                 if done || deadline.is_some_and(|at| at <= clock::now()) {
                     break left;
                 }
+                // If this thread is one that they do not wait for any more, they look again.
+                others.get_or_insert_with(|| threads.closers.clone());
                 threads.closers.push(me.clone());
             }
+            others.iter_mut().flat_map(|others| others.drain(..)).for_each(|other| other.unpark());
             match deadline.map(|at| at.saturating_duration_since(clock::now())) {
                 Some(left) => thread::park_timeout(left),
                 None => thread::park(),
@@ -78,5 +82,17 @@ impl Shared {
             return Report::default();
         }
         Report { jobs: self.jobs(), threads: left }
+    }
+}
+
+impl Threads {
+    /// How many threads of the pool wait in `shutdown` together with `me`; none if `me` is not one.
+    fn waiting_with(&self, me: &thread::Thread) -> usize {
+        let is = |worker: &Arc<Worker>, thread: &thread::Thread| worker.thread.id() == thread.id();
+        if !self.all.iter().any(|worker| is(worker, me)) {
+            return 0;
+        }
+        let waits = |worker: &&Arc<Worker>| self.closers.iter().any(|closer| is(worker, closer));
+        1 + self.all.iter().filter(waits).count()
     }
 }

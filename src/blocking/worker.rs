@@ -42,7 +42,7 @@ impl Body {
         self.0.entered = true;
         let me = Arc::new(Worker::new(self.0.crew));
         self.0.shared.threads.lock().all.push(me.clone());
-        let _abort = AbortOnUnwind("a thread of the blocking pool");
+        let _abort = AbortOnUnwind::new("a thread of the blocking pool");
         me.run(&self.0.shared, self.0.search);
     }
 }
@@ -91,8 +91,9 @@ impl Worker {
             Signal::Search(lane) => 1 + lane as u32,
             Signal::Close => 3,
         };
-        // Release: pairs with the Acquire in `take_signal`.
-        self.signal.store(code, Release);
+        // Release: pairs with the Acquire in `take_signal`. (A swap, since loom gives impossible
+        // answers for a store beside read-modify-writes.)
+        self.signal.swap(code, Release);
     }
 
     fn take_signal(&self) -> Option<Signal> {

@@ -144,13 +144,15 @@ impl Builder {
         self
     }
 
-    /// Called on each of the runtime's threads when it starts, inside the runtime's context.
+    /// Called on each of the runtime's threads when it starts, inside the runtime's context. A panic in
+    /// it aborts the process.
     pub fn on_thread_start<F: Fn() + Send + Sync + 'static>(&mut self, f: F) -> &mut Self {
         self.on_thread_start = Some(Arc::new(f));
         self
     }
 
-    /// Called on each of the runtime's threads when it ends, inside the runtime's context.
+    /// Called on each of the runtime's threads when it ends, inside the runtime's context. A panic in it
+    /// aborts the process.
     pub fn on_thread_stop<F: Fn() + Send + Sync + 'static>(&mut self, f: F) -> &mut Self {
         self.on_thread_stop = Some(Arc::new(f));
         self

@@ -8,6 +8,7 @@
 //! Where the thread cannot or should not be a worker — no slot is free, or it is a blocking job that
 //! bridges into async code while the runtime has workers — it waits on its park token.
 
+use super::shutdown::Forever;
 use super::worker::{Root, Worker};
 use super::{Shared, current};
 use crate::blocking::Spec;
@@ -232,10 +233,14 @@ impl Guest {
         let worker =
             Worker::new(shared.clone(), self.seat, self.deque.take().expect("put back below"));
         worker.run(root);
-        self.deque = Some(worker.into_deque());
         if shared.workers > 0 {
             shared.move_timers(self.seat, shared.any_seat());
+        } else if shared.is_closed() {
+            // The runtime was dropped while this thread was its only worker: who else would end its
+            // tasks?
+            worker.run(&mut Forever);
         }
+        self.deque = Some(worker.into_deque());
     }
 }
 

@@ -2,12 +2,12 @@
 //!
 //! One word for each group of up to 56 seats (a seat is a slot's number): a count of searchers and a
 //! bit for each sleeper. `README.md`, "Sleeping and waking", has the protocol and its proof; this
-//! file has the word, and no ordering of it occurs anywhere else.
+//! file has the word and the protocol's fences, and no ordering of either occurs anywhere else.
 //!
 //! Taken from Go's spinning threads and rayon's counters: at most one wake-up is under way at a time
 //! in a group, and whoever is woken passes the search on when there is more work.
 
-use crate::primitive::atomic::{AtomicU64, Ordering::*};
+use crate::primitive::atomic::{AtomicU64, Ordering::*, fence};
 use crate::util::pad::Pad;
 
 /// Seats in one word.
@@ -23,7 +23,7 @@ pub struct Idle {
 }
 
 /// The right, and the duty, to look for work in other places: while one exists, new work wakes
-/// nobody. It ends in [`Idle::found`] or [`Idle::sleep`].
+/// nobody. It ends in [`Idle::end_search`] or [`Idle::sleep`].
 #[must_use = "while it exists nobody else is woken"]
 #[derive(Debug)]
 pub struct Search {
@@ -35,16 +35,6 @@ pub struct Search {
 #[derive(Debug)]
 pub struct Asleep {
     seat: usize,
-}
-
-/// What leaving the search asks for.
-#[must_use]
-#[derive(Debug, PartialEq, Eq)]
-pub enum Found {
-    /// Nobody searches any more: look whether there is more work, and if so call [`Idle::claim`].
-    WasLast,
-    /// Another searcher is there.
-    OthersSearch,
 }
 
 impl Idle {
@@ -65,13 +55,13 @@ impl Idle {
     }
 
     /// Takes a sleeper out and makes it a searcher; the caller must unpark that seat. `None`: there
-    /// is none, or a searcher is already there who will find what the caller pushed.
+    /// is none, or a searcher is already there.
     ///
-    /// For work that must not be overlooked, a `fence(SeqCst)` stands between the push and this call.
+    /// It may miss who falls asleep meanwhile: for work that its pusher comes back to.
     #[must_use = "the seat must be unparked"]
     pub fn claim(&self) -> Option<usize> {
         for (group, word) in self.groups.iter().enumerate() {
-            // Relaxed: the fence before the call orders the read after the push.
+            // Relaxed: a hint, or behind the fence of `claim_for_pushed`.
             let mut seen = word.load(Relaxed);
             loop {
                 if seen >= SEARCHER {
@@ -93,6 +83,16 @@ impl Idle {
         None
     }
 
+    /// As [`claim`](Self::claim), for work that was pushed before the call and that nobody else will
+    /// come back to. `None`: everybody is awake, or a searcher is there who will find it.
+    #[must_use = "the seat must be unparked"]
+    pub fn claim_for_pushed(&self) -> Option<usize> {
+        // Pairs with the fences in `sleep` and `end_search`: we see who sleeps or stops searching, or
+        // they see what we pushed.
+        fence(SeqCst);
+        self.claim()
+    }
+
     /// Begins a search of one's own accord, unless half of `workers` search already.
     pub fn search(&self, seat: usize, workers: usize) -> Option<Search> {
         let group = seat / GROUP;
@@ -106,22 +106,38 @@ impl Idle {
         Some(Search { group })
     }
 
-    /// Ends a search that found something.
-    pub fn found(&self, search: Search) -> Found {
+    /// Ends a search with work in hand. The last searcher looks after those who pushed meanwhile and
+    /// left it to the searchers: if `has_work` says that there is more, `Some` seat must be unparked.
+    #[must_use = "the seat must be unparked"]
+    pub fn end_search(&self, search: Search, has_work: impl FnOnce() -> bool) -> Option<usize> {
         // AcqRel: pairs with `claim` of a pusher that left its work to us.
         let before = self.groups[search.group].fetch_sub(SEARCHER, AcqRel);
-        if before >> GROUP == 1 { Found::WasLast } else { Found::OthersSearch }
+        if before >> GROUP != 1 {
+            return None;
+        }
+        // Pairs with the fence in `claim_for_pushed`.
+        fence(SeqCst);
+        if has_work() { self.claim() } else { None }
     }
 
-    /// Publishes that `seat` sleeps, and ends its search, in one step. The caller then passes a
-    /// `fence(SeqCst)`, looks at every queue once more, and parks only if all are empty.
-    pub fn sleep(&self, seat: usize, search: Option<Search>) -> Asleep {
+    /// Publishes that `seat` sleeps, and ends its search, in one step. Then looks once more: with
+    /// `has_work` there is no sleep, and the seat searches again.
+    pub fn sleep(
+        &self,
+        seat: usize,
+        search: Option<Search>,
+        has_work: impl FnOnce() -> bool,
+    ) -> Result<Asleep, Search> {
         let bit = 1u64 << (seat % GROUP);
         let step = if search.is_some() { bit.wrapping_sub(SEARCHER) } else { bit };
         // AcqRel: pairs with `claim`.
         let before = self.groups[seat / GROUP].fetch_add(step, AcqRel);
         debug_assert_eq!(before & bit, 0, "a seat sleeps once");
-        Asleep { seat }
+        let asleep = Asleep { seat };
+        // Pairs with the fence in `claim_for_pushed`: the pusher sees us asleep, or we see its push.
+        // And with the one of who puts a timer into a sleeper's wheel (`time.rs`).
+        fence(SeqCst);
+        if has_work() { Err(self.rejoin(asleep)) } else { Ok(asleep) }
     }
 
     /// Whether `seat` is published as sleeping: for thieves, who need not look there.
@@ -139,7 +155,7 @@ impl Idle {
     }
 
     /// Ends the sleep with work in sight: the seat searches from here on, claimed or not.
-    pub fn rejoin(&self, asleep: Asleep) -> Search {
+    fn rejoin(&self, asleep: Asleep) -> Search {
         let group = asleep.seat / GROUP;
         self.wake(asleep).unwrap_or_else(|| {
             // AcqRel: as in `search`.
@@ -167,18 +183,30 @@ mod tests {
         let idle = Idle::new(3);
         assert!(!idle.wants_work());
         assert_eq!(idle.claim(), None);
-        let two = idle.sleep(2, None);
-        let one = idle.sleep(1, None);
+        let two = idle.sleep(2, None, || false).unwrap();
+        let one = idle.sleep(1, None, || false).unwrap();
         assert!(idle.wants_work() && idle.is_asleep(1) && !idle.is_asleep(0));
         assert_eq!(idle.claim(), Some(1));
         assert_eq!(idle.claim(), None, "somebody searches");
         let search = idle.wake(one).expect("claimed");
-        assert_eq!(idle.found(search), Found::WasLast);
-        assert_eq!(idle.claim(), Some(2));
+        assert_eq!(idle.end_search(search, || true), Some(2), "the last one passes it on");
         let search = idle.wake(two).expect("claimed");
-        let asleep = idle.sleep(2, Some(search));
+        let asleep = idle.sleep(2, Some(search), || false).unwrap();
         assert!(idle.wants_work());
         assert!(idle.wake(asleep).is_none(), "nobody claimed it");
+    }
+
+    #[test]
+    fn work_in_sight_makes_a_searcher_of_a_sleeper() {
+        let idle = Idle::new(2);
+        let search = idle.sleep(0, None, || true).unwrap_err();
+        assert!(!idle.is_asleep(0) && idle.claim_for_pushed().is_none(), "it searches");
+        // Claimed between its announcement and its look: one searcher, not two.
+        let other = idle.sleep(0, Some(search), || idle.claim_for_pushed() == Some(0)).unwrap_err();
+        assert_eq!(idle.end_search(other, || false), None);
+        let asleep = idle.sleep(1, None, || false).unwrap();
+        assert_eq!(idle.claim(), Some(1), "nobody searches any more");
+        assert!(idle.wake(asleep).is_some());
     }
 
     #[test]
@@ -187,24 +215,28 @@ mod tests {
         let first = idle.search(0, 4).expect("none searches");
         let second = idle.search(1, 4).expect("one of four searches");
         assert!(idle.search(2, 4).is_none());
-        assert_eq!(idle.found(first), Found::OthersSearch);
-        assert_eq!(idle.found(second), Found::WasLast);
-        assert!(idle.search(0, 1).is_some_and(|s| idle.found(s) == Found::WasLast));
+        let asleep = idle.sleep(3, None, || false).unwrap();
+        assert_eq!(idle.end_search(first, || panic!("another one searches")), None);
+        assert_eq!(idle.end_search(second, || true), Some(3));
+        let third = idle.wake(asleep).expect("claimed");
+        assert!(idle.search(0, 1).is_none());
+        assert_eq!(idle.end_search(third, || false), None);
+        assert!(idle.search(0, 1).is_some());
     }
 
     #[test]
     fn seats_beyond_one_word() {
         let idle = Idle::new(100);
-        let far = idle.sleep(99, None);
+        let far = idle.sleep(99, None, || false).unwrap();
         assert!(idle.all_asleep([99].into_iter()));
         assert!(!idle.all_asleep([98, 99].into_iter()));
         assert_eq!(idle.claim(), Some(99));
         let search = idle.wake(far).expect("claimed");
         assert!(!idle.all_asleep(std::iter::empty()), "somebody searches");
         // Each group has its own searcher.
-        let near = idle.sleep(3, None);
+        let near = idle.sleep(3, None, || false).unwrap();
         assert_eq!(idle.claim(), Some(3));
         assert!(idle.wake(near).is_some());
-        assert_eq!(idle.found(search), Found::WasLast);
+        assert_eq!(idle.end_search(search, || false), None);
     }
 }

@@ -12,16 +12,16 @@ mod worker;
 
 pub(crate) use block_on::{Share, block_in_place};
 pub(crate) use current::{Entered, enter, runtime, with_runtime, worker};
-pub use idle::{Asleep, Found, Idle, Search};
+pub use idle::{Asleep, Idle, Search};
 pub use park::{Blocking, Parker, Unpark};
 pub(crate) use shutdown::Threads;
 pub(crate) use worker::Worker;
 
-use crate::blocking::Pool;
+use crate::blocking::{Pool, Spec};
 use crate::driver::Driver;
-use crate::primitive::atomic::{AtomicBool, Ordering::*, fence};
+use crate::primitive::atomic::AtomicBool;
 use crate::primitive::deque::{self, Injector};
-use crate::primitive::{Arc, Mutex, thread};
+use crate::primitive::{Arc, Mutex, in_model, thread};
 use crate::task::{Header, JoinHandle, Registry, Runnable, Schedule, Spawn, TaskInfo, Why};
 use crate::util::pad::Pad;
 use slot::Slot;
@@ -33,6 +33,8 @@ use std::{fmt, io};
 /// Slots for threads that become workers for a while: `block_on` callers and stand-ins for workers in
 /// `block_in_place`. Those who find none free wait on their park token instead.
 const GUESTS: usize = 8;
+/// In a model, where every slot is more to explore.
+const GUESTS_OF_A_MODEL: usize = 1;
 
 /// What all threads of one runtime share.
 pub struct Shared {
@@ -76,7 +78,8 @@ impl Shared {
         pool: impl FnOnce(Weak<Self>) -> Pool,
     ) -> io::Result<(Arc<Self>, Seats)> {
         // A current-thread runtime has one slot: whoever calls `block_on` is its only worker.
-        let seats = if workers == 0 { 1 } else { workers + GUESTS };
+        let guests = if in_model() { GUESTS_OF_A_MODEL } else { GUESTS };
+        let seats = if workers == 0 { 1 } else { workers + guests };
         let driver = Driver::new(seats)?;
         let mut deques: Vec<_> = (0..seats).map(|_| deque::Worker::new_fifo()).collect();
         let slots = deques.iter().map(|deque| Pad(Slot::new(deque.stealer()))).collect();
@@ -129,15 +132,44 @@ impl Shared {
         })
     }
 
+    /// Runs a user's closure on the pool.
+    ///
+    /// # Panics
+    ///
+    /// If the pool has no thread yet and the system refuses to start one.
+    #[track_caller]
+    pub(crate) fn spawn_blocking<F, R>(
+        &self,
+        f: F,
+        name: Option<Box<str>>,
+        location: &'static Location<'static>,
+    ) -> JoinHandle<R>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        let spec = Spec { name, location, home: self.home(), ..Spec::user() };
+        match self.pool.spawn(spec, f) {
+            Ok(handle) => handle,
+            Err(refused) => panic!("{refused}"),
+        }
+    }
+
     /// Takes a task from a thread that is no worker of this runtime.
     fn inject(&self, task: Runnable) {
         self.injector.push(task);
-        // Pairs with the fence in `Worker::sleep` and `end_search`.
-        fence(SeqCst);
-        self.notify();
+        self.notify_pushed();
     }
 
-    /// Wakes a sleeper, unless somebody is already looking for work. Says whether it did.
+    /// Wakes a sleeper for what was put into the injector, unless somebody is there to find it.
+    fn notify_pushed(&self) {
+        if let Some(seat) = self.idle.claim_for_pushed() {
+            self.unpark(seat);
+        }
+    }
+
+    /// Wakes a sleeper, unless somebody is already looking for work. Says whether it did. Only a hint:
+    /// the caller comes back to the work that it is for.
     fn notify(&self) -> bool {
         match self.idle.claim() {
             Some(seat) => {

@@ -16,6 +16,7 @@ use super::worker::{Root, Worker};
 use super::{Seats, Shared, current};
 use crate::primitive::atomic::Ordering::*;
 use crate::primitive::{Arc, Mutex, clock, thread};
+use crate::util::abort::AbortOnUnwind;
 use std::io;
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -33,7 +34,7 @@ struct State {
 }
 
 /// The root of a permanent worker: nothing but tasks, until the runtime has ended.
-struct Forever;
+pub(super) struct Forever;
 
 impl Root for Forever {
     fn step(&mut self, _: &Worker) -> ControlFlow<()> {
@@ -62,6 +63,7 @@ impl Shared {
             // Counted before it runs: it may end before `spawn` returns.
             self.threads.0.lock().live += 1;
             let started = builder(seat).spawn(move || {
+                let _abort = AbortOnUnwind::new("a thread hook of the runtime");
                 let _entered = current::enter(shared.clone());
                 let worker = Worker::new(shared.clone(), seat, deque);
                 around(&mut || worker.run(&mut Forever));

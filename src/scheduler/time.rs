@@ -36,7 +36,7 @@ impl Shared {
             let polled = f(wheel);
             // The owner of a wheel is awake when it comes here.
             if polled == Polled::PendingEarlier && worker.is_none() {
-                // Pairs with the fence in `Worker::sleep`: either its owner sees the timer before it
+                // Pairs with the fence in `Idle::sleep`: either its owner sees the timer before it
                 // sleeps, or we find it asleep.
                 fence(SeqCst);
                 self.unpark(wheel);

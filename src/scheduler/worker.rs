@@ -22,12 +22,12 @@
 
 use super::Shared;
 use super::current;
-use super::idle::{Found, Search};
+use super::idle::Search;
 use super::park::Blocking;
 use super::slot::Slot;
-use crate::primitive::atomic::{Ordering::*, fence};
+use crate::primitive::atomic::Ordering::*;
 use crate::primitive::deque::{self, Steal};
-use crate::primitive::{Arc, clock, in_model};
+use crate::primitive::{Arc, clock, in_model, spin_loop};
 use crate::task::{Runnable, Why};
 use crate::util::abort::AbortOnUnwind;
 use crate::util::rng::Rng;
@@ -129,7 +129,7 @@ impl Worker {
 
     /// Runs tasks until `root` says that it is enough, and leaves no task behind.
     pub(super) fn run(&self, root: &mut dyn Root) {
-        let _abort = AbortOnUnwind("a worker's loop");
+        let abort = AbortOnUnwind::new("a worker's loop");
         let _current = current::set_worker(Some(self));
         self.slot().parker.adopt();
         // Relaxed: a hint for the paused clock and for listings.
@@ -144,6 +144,8 @@ impl Worker {
         }
         self.slot().owned.store(false, Relaxed);
         self.hand_over();
+        // Not dropped: the loop may run inside a `Drop` during an unwinding that began outside of it.
+        std::mem::forget(abort);
     }
 
     /// Gives back the deque of a slot whose loop has ended.
@@ -246,7 +248,7 @@ impl Worker {
             match injector.steal_batch_with_limit_and_pop(&self.deque, limit) {
                 Steal::Success(task) => return Some(task),
                 Steal::Empty => return None,
-                Steal::Retry => {}
+                Steal::Retry => spin_loop(),
             }
         }
     }
@@ -275,12 +277,9 @@ impl Worker {
     /// Leaves the search with work in hand. The last to leave looks after those who left their work
     /// to the searchers.
     fn end_search(&self, search: Search) {
-        if self.shared().idle.found(search) == Found::WasLast {
-            // Pairs with the fence of a pusher that saw a searcher and woke nobody.
-            fence(SeqCst);
-            if self.shared().has_work() {
-                self.wake_thief();
-            }
+        if let Some(seat) = self.shared().idle.end_search(search, || self.shared().has_work()) {
+            self.shared().unpark(seat);
+            self.slot().counters.wakes.add(1);
         }
     }
 
@@ -306,18 +305,19 @@ impl Worker {
     fn sleep(&self) {
         let shared = self.shared();
         let mut turn = shared.driver.try_turn();
-        let asleep = shared.idle.sleep(self.seat, self.search.take());
-        // Pairs with the fence of whoever pushes: either it sees us asleep, or we see its push.
-        fence(SeqCst);
-        if shared.has_work() {
-            drop(turn);
-            self.search.set(Some(shared.idle.rejoin(asleep)));
-            return;
-        }
+        let asleep = match shared.idle.sleep(self.seat, self.search.take(), || shared.has_work()) {
+            Ok(asleep) => asleep,
+            Err(search) => {
+                self.search.set(Some(search));
+                // What was seen may be in the middle of being taken.
+                spin_loop();
+                return;
+            }
+        };
         let busy = clock::now().duration_since(self.looked.get());
         self.slot().counters.busy_ns.add(busy.as_nanos() as u64);
         self.slot().counters.parks.add(1);
-        // After the fence: who puts a timer into this wheel from outside either sees us asleep and
+        // After the fence in `Idle::sleep`: who puts a timer into this wheel from outside either sees us asleep and
         // unparks us, or we see its timer.
         let mut timeout = shared.driver.until_next(self.seat);
         if shared.driver.clock().is_paused() {
@@ -352,8 +352,7 @@ impl Worker {
             self.end_search(search);
         }
         if any {
-            fence(SeqCst);
-            self.wake_thief();
+            self.shared().notify_pushed();
         }
     }
 }

@@ -17,7 +17,7 @@
 //! uncontended mutex four times slower than this one.
 
 use super::wait::{Grant, Left, Locked, WaitQueue, Waiter};
-use crate::primitive::atomic::{AtomicUsize, Ordering::*};
+use crate::primitive::atomic::{AtomicUsize, Ordering::*, fence};
 use crate::primitive::fixed;
 use crate::task::budget;
 use crate::util::wake_batch::WakeBatch;
@@ -106,6 +106,8 @@ impl Permits {
         let mut word = Word(self.word.load(Relaxed));
         loop {
             if word.is_closed() {
+                // Acquire: pairs with the AcqRel in `close`: a refused `OnceCell` reads its value.
+                fence(Acquire);
                 return Err(Refused::Closed);
             }
             if word.permits() < n || (word.0 & stop != 0 && n > 0) {

@@ -1,9 +1,6 @@
 //! Closures that block or compute, on the pool.
 
 use super::spawn::in_runtime;
-use crate::blocking::{Lane, Spec};
-use crate::primitive::Arc;
-use crate::scheduler::Shared;
 use crate::task::JoinHandle;
 use std::panic::Location;
 
@@ -33,24 +30,5 @@ where
     R: Send + 'static,
 {
     let location = Location::caller();
-    in_runtime(|runtime| spawn_on(runtime, f, None, location))
-}
-
-/// Spawns a user's job on the pool of `runtime`.
-#[track_caller]
-pub(crate) fn spawn_on<F, R>(
-    runtime: &Arc<Shared>,
-    f: F,
-    name: Option<Box<str>>,
-    location: &'static Location<'static>,
-) -> JoinHandle<R>
-where
-    F: FnOnce() -> R + Send + 'static,
-    R: Send + 'static,
-{
-    let spec = Spec { lane: Lane::User, mandatory: false, name, location, home: runtime.home() };
-    match runtime.pool.spawn(spec, f) {
-        Ok(handle) => handle,
-        Err(refused) => panic!("{refused}"),
-    }
+    in_runtime(|runtime| runtime.spawn_blocking(f, None, location))
 }

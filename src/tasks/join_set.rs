@@ -1,6 +1,7 @@
 //! A set of tasks whose outputs are awaited in the order in which they end. How an end is found
 //! without a look at every member: `members.rs`.
 
+use super::blocking::spawn_blocking;
 use super::local_set::{LocalSet, spawn_local_at};
 use super::members::{Ended, Members};
 use super::spawn::spawn_at;
@@ -50,7 +51,7 @@ impl<T> JoinSet<T> {
 
     /// Whether all tasks were joined.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.members.is_empty()
     }
 }
 
@@ -140,6 +141,40 @@ impl<T: 'static> JoinSet<T> {
         F: Future<Output = T> + 'static,
     {
         self.members.insert(local_set.spawn_local(task))
+    }
+
+    /// Runs a closure on the pool for blocking jobs, as [`spawn_blocking`], into this set.
+    ///
+    /// # Panics
+    ///
+    /// As [`spawn_blocking`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # reiver::runtime::Runtime::new().unwrap().block_on(async {
+    /// let mut set = reiver::task::JoinSet::new();
+    /// set.spawn_blocking(|| (1..=100).sum::<u32>());
+    /// assert_eq!(set.join_next().await.unwrap().unwrap(), 5050);
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn spawn_blocking<F>(&mut self, f: F) -> AbortHandle
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send,
+    {
+        self.members.insert(spawn_blocking(f))
+    }
+
+    /// As [`spawn_blocking`](Self::spawn_blocking), on the pool of another runtime.
+    #[track_caller]
+    pub fn spawn_blocking_on<F>(&mut self, f: F, handle: &Handle) -> AbortHandle
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send,
+    {
+        self.members.insert(handle.spawn_blocking(f))
     }
 
     /// Waits for a task to end and takes it out of the set; `None` if the set is empty.
@@ -436,6 +471,25 @@ impl<'a, T: 'static> Builder<'a, T> {
     {
         let name = self.name.map(Box::from);
         Ok(self.insert(local_set.spawn_at(future, name, Location::caller())))
+    }
+
+    /// Runs a closure on the pool for blocking jobs.
+    ///
+    /// # Errors
+    ///
+    /// None today.
+    ///
+    /// # Panics
+    ///
+    /// As [`spawn_blocking`].
+    #[track_caller]
+    pub fn spawn_blocking<F>(self, f: F) -> io::Result<AbortHandle>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send,
+    {
+        let task = super::Builder::named(self.name).spawn_blocking(f)?;
+        Ok(self.insert(task))
     }
 
     fn insert(self, task: JoinHandle<T>) -> AbortHandle {

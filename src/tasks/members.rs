@@ -167,6 +167,11 @@ impl<T> Members<T> {
         self.slots.len() - self.free.len()
     }
 
+    /// Whether all members were taken.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Adds a task.
     pub fn insert(&mut self, handle: JoinHandle<T>) -> AbortHandle {
         let abort = handle.abort_handle();
@@ -196,7 +201,7 @@ impl<T> Members<T> {
 
     /// The next member that ends; `None` without members.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended<T>>> {
-        if self.len() == 0 {
+        if self.is_empty() {
             return Poll::Ready(None);
         }
         let unit = ready!(budget::poll_proceed(cx));
@@ -239,6 +244,12 @@ impl<T> Members<T> {
     }
 }
 
+impl<T> Default for Members<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> Drop for Members<T> {
     fn drop(&mut self) {
         self.abort_all();
@@ -249,5 +260,45 @@ impl<T> Drop for Members<T> {
 impl<T> fmt::Debug for Members<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Members").field("len", &self.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(finished: &Arc<Finished>, slot: usize) -> Waker {
+        Waker::from(Arc::new(Entry {
+            slot,
+            finished: finished.clone(),
+            linked: AtomicBool::new(false),
+            links: Links::new(),
+        }))
+    }
+
+    #[test]
+    fn an_entry_is_linked_once_and_in_order() {
+        let finished = Finished::new(None);
+        let wakers = [entry(&finished, 0), entry(&finished, 1)];
+        wakers[1].wake_by_ref();
+        wakers[0].wake_by_ref();
+        wakers[1].wake_by_ref();
+        let slots = || std::iter::from_fn(|| finished.pop().map(|entry| entry.slot));
+        assert_eq!(slots().collect::<Vec<_>>(), [1, 0]);
+        wakers.into_iter().for_each(Waker::wake);
+        assert_eq!(slots().count(), 0);
+    }
+
+    /// Entries and their list hold each other; closing parts them, whether they come before or after.
+    #[test]
+    fn a_closed_list_is_freed() {
+        let finished = Finished::new(None);
+        let list = Arc::downgrade(&finished);
+        let (before, after) = (entry(&finished, 0), entry(&finished, 1));
+        before.wake();
+        assert!(finished.close().is_none());
+        after.wake();
+        drop(finished);
+        assert_eq!(list.strong_count(), 0);
     }
 }

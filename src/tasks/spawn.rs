@@ -1,6 +1,5 @@
 //! Spawning on the current runtime.
 
-use super::blocking::{self, spawn_blocking};
 use super::local_set::{LocalSet, spawn_local_at};
 use crate::primitive::Arc;
 use crate::runtime::{Handle, TryCurrentError};
@@ -170,7 +169,7 @@ impl<'a> Builder<'a> {
 }
 
 impl Builder<'_> {
-    /// Runs a closure on the pool for blocking jobs, as [`spawn_blocking`].
+    /// Runs a closure on the pool for blocking jobs, as [`spawn_blocking`](super::spawn_blocking).
     ///
     /// # Errors
     ///
@@ -178,7 +177,7 @@ impl Builder<'_> {
     ///
     /// # Panics
     ///
-    /// As [`spawn_blocking`].
+    /// As [`spawn_blocking`](super::spawn_blocking).
     #[track_caller]
     pub fn spawn_blocking<F, R>(self, f: F) -> io::Result<JoinHandle<R>>
     where
@@ -186,7 +185,7 @@ impl Builder<'_> {
         R: Send + 'static,
     {
         let (name, location) = (self.name.map(Box::from), Location::caller());
-        Ok(in_runtime(|runtime| blocking::spawn_on(runtime, f, name, location)))
+        Ok(in_runtime(|runtime| runtime.spawn_blocking(f, name, location)))
     }
 }
 

@@ -36,8 +36,7 @@ use std::thread;
 /// ```
 #[macro_export]
 macro_rules! task_local {
-    () => {};
-    ($(#[$attr:meta])* $vis:vis static $name:ident: $type:ty $(; $($rest:tt)*)?) => {
+    ($($(#[$attr:meta])* $vis:vis static $name:ident: $type:ty);* $(;)?) => {$(
         $(#[$attr])*
         $vis static $name: $crate::task::LocalKey<$type> = {
             ::std::thread_local! {
@@ -47,8 +46,7 @@ macro_rules! task_local {
             }
             $crate::task::LocalKey::__new(&SLOT)
         };
-        $($crate::task_local!($($rest)*);)?
-    };
+    )*};
 }
 
 /// A value that a future is given by [`scope`](LocalKey::scope), and that everything it polls can see.

@@ -4,4 +4,5 @@ pub(crate) mod abort;
 pub(crate) mod list;
 pub(crate) mod pad;
 pub(crate) mod rng;
+pub(crate) mod try_lock;
 pub(crate) mod wake_batch;

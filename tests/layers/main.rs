@@ -203,7 +203,10 @@ fn first_names(path: &str) -> Vec<String> {
         text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
     };
     let Some(group) = path.strip_prefix('{') else {
-        return vec![name(path)];
+        let name = name(path);
+        // An exported macro lives at the root, wherever it is written; `$crate::$x` has no name yet.
+        let is_macro = path.trim_start()[name.len()..].starts_with('!');
+        return if is_macro || name.is_empty() { Vec::new() } else { vec![name] };
     };
     let mut depth = 0;
     let mut names = Vec::new();

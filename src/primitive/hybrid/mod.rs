@@ -71,6 +71,12 @@ pub fn num_cpus() -> usize {
     if in_model() { 2 } else { num_cpus::get() }
 }
 
+/// What a loop does that waits for another thread to finish a few instructions; in a model that
+/// thread must get its turn.
+pub fn spin_loop() {
+    if in_model() { thread::yield_now() } else { std::hint::spin_loop() }
+}
+
 /// Runs `check`, which calls loom, with every object made in it a loom object.
 pub fn run_model<R>(check: impl FnOnce() -> R) -> R {
     /// Clears the flag, also when the model fails.

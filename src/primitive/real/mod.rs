@@ -67,6 +67,9 @@ pub(crate) const fn in_model() -> bool {
     false
 }
 
+/// What a loop does that waits for another thread to finish a few instructions.
+pub(crate) use std::hint::spin_loop;
+
 /// The number of CPUs this process may use: affinity and cgroup quota counted in.
 pub(crate) fn num_cpus() -> usize {
     num_cpus::get()

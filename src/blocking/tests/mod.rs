@@ -1,12 +1,16 @@
 //! Tests of the pool with real threads. They order threads by channels and barriers, and count:
 //! threads started, closures run and dropped, handles resolved.
 
+mod cost;
+mod room;
+mod shutdown;
+
 use super::*;
 use std::collections::HashSet;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Barrier};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, ThreadId};
@@ -257,7 +261,7 @@ fn a_job_knows_itself_and_has_no_budget() {
     let jobs = bench.pool.jobs();
     assert_eq!(jobs.len(), 1);
     assert_eq!(jobs[0].task().name(), Some("reader"));
-    assert!(jobs[0].task().location().file().ends_with("tests.rs"));
+    assert!(jobs[0].task().location().file().ends_with("tests/mod.rs"));
     assert!(jobs[0].age().is_some());
     drop(end);
     assert!(block_on(handle).unwrap());
@@ -400,269 +404,4 @@ fn four_submitters_of_short_jobs() {
     let metrics = bench.pool.metrics();
     assert_eq!((metrics.jobs, metrics.run.count(), metrics.wait.count()), (80_000, 80_000, 80_000));
     assert!(metrics.run.quantile(0.5).unwrap() < Duration::from_millis(10));
-}
-
-#[test]
-fn a_full_lane_refuses_and_makes_wait() {
-    let bench = Bench::new(Config { max_queue: Some(2), ..config(1) });
-    let (end, _busy) = bench.occupy(Spec::user());
-    let queued: Vec<_> =
-        (0..2).map(|n| bench.pool.try_spawn(Spec::user(), move || n).unwrap()).collect();
-    let refused = bench.pool.try_spawn(Spec::user(), || 9).unwrap_err();
-    assert!(matches!(refused, Refused::Full(_)));
-    assert_eq!(refused.into_closure()(), 9);
-    // Not for the runtime, and not for who insists.
-    let anyway = bench.spawn(|| 2);
-    let runtime = bench.pool.try_spawn(Spec::runtime(), || 3).unwrap();
-
-    let mut dropped = Box::pin(bench.pool.place());
-    assert!(poll_once(&mut dropped).is_pending());
-    let mut waits = Box::pin(bench.pool.place());
-    assert!(poll_once(&mut waits).is_pending());
-    drop(dropped);
-    drop(end);
-    let last = block_on(waits).spawn(Spec::user(), || 4).unwrap();
-    for (n, handle) in queued.into_iter().chain([anyway, runtime, last]).enumerate() {
-        assert_eq!(block_on(handle).unwrap(), n);
-    }
-    // All places are back.
-    let places = [block_on(bench.pool.place()), block_on(bench.pool.place())];
-    assert!(matches!(bench.pool.try_spawn(Spec::user(), || 5), Err(Refused::Full(_))));
-    drop(places);
-    assert_eq!(block_on(bench.pool.try_spawn(Spec::user(), || 6).unwrap()).unwrap(), 6);
-}
-
-#[test]
-fn a_woken_waiter_that_is_dropped_passes_the_room_on() {
-    struct Count(AtomicUsize);
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, SeqCst);
-        }
-    }
-    let room = Room::new(1);
-    room.take();
-    let counts = [0, 1].map(|_| Arc::new(Count(AtomicUsize::new(0))));
-    let mut waits: Vec<_> = (0..2).map(|_| Box::pin(room.wait())).collect();
-    for (wait, count) in waits.iter_mut().zip(&counts) {
-        let waker = Waker::from(count.clone());
-        assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-    }
-    let woken = || counts.each_ref().map(|c| c.0.load(SeqCst));
-    room.give_back();
-    assert_eq!(woken(), [1, 0]);
-    drop(waits.remove(0));
-    assert_eq!(woken(), [1, 1]);
-    assert!(poll_once(&mut waits[0]).is_ready());
-    assert!(!room.try_take());
-}
-
-#[test]
-fn four_submitters_wait_for_room() {
-    let bench = Bench::new(Config { max_queue: Some(3), ..config(2) });
-    let done = Arc::new(AtomicUsize::new(0));
-    thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                for _ in 0..1_000 {
-                    let place = block_on(bench.pool.place());
-                    let done = done.clone();
-                    drop(place.spawn(Spec::user(), move || done.fetch_add(1, SeqCst)).unwrap());
-                }
-            });
-        }
-    });
-    bench.until(|m| m.jobs == 4_000);
-    assert_eq!(done.load(SeqCst), 4_000);
-}
-
-#[test]
-fn shutdown_reports_what_still_runs() {
-    let bench = Bench::new(config(1));
-    let (end, busy) = bench.occupy(Spec { name: Some("stuck".into()), ..Spec::user() });
-    let ran = Arc::new(AtomicUsize::new(0));
-    let (on_drop, dropped) = channel();
-    let [guard, mandatory] = [OnDrop(on_drop.clone()), OnDrop(on_drop)];
-    let queued = bench.spawn(move || drop(guard));
-    let ran2 = ran.clone();
-    let mandatory = bench
-        .pool
-        .spawn(Spec { mandatory: true, ..Spec::runtime() }, move || {
-            drop(mandatory);
-            ran2.fetch_add(1, SeqCst)
-        })
-        .unwrap();
-    // The reserve thread may have run the mandatory job before this.
-    let report = bench.pool.shutdown(Some(Instant::now()));
-    assert!(!report.is_clean());
-    assert!(report.threads >= 1);
-    assert_eq!(report.jobs[0].task().id(), busy.id());
-    assert_eq!(report.jobs[0].task().name(), Some("stuck"));
-    assert!(report.jobs[0].age().is_some());
-    // Cancelled without waiting for the stuck one; the mandatory one ran.
-    assert!(block_on(queued).unwrap_err().is_cancelled());
-    assert_eq!(block_on(mandatory).unwrap(), 0);
-    dropped.recv().unwrap();
-    dropped.recv().unwrap();
-    let late = bench.spawn(|| panic!("runs never"));
-    assert!(late.is_finished());
-    assert!(block_on::<JoinHandle<()>>(late).unwrap_err().is_cancelled());
-    drop(end);
-    assert!(bench.pool.shutdown(None).is_clean());
-    assert!(block_on(busy).is_ok());
-    assert_eq!(ran.load(SeqCst), 1);
-}
-
-#[test]
-fn mandatory_jobs_behind_a_running_one_still_run() {
-    let bench = Bench::new(Config { reserved: 0, ..config(1) });
-    let (end, _busy) = bench.occupy(Spec::user());
-    let mandatory: Vec<_> = (0..5)
-        .map(|n| {
-            let spec = Spec { mandatory: n % 2 == 0, ..Spec::user() };
-            bench.pool.spawn(spec, move || n).unwrap()
-        })
-        .collect();
-    let report = bench.pool.shutdown(Some(Instant::now()));
-    assert_eq!((report.jobs.len(), report.threads), (4, 1));
-    assert_eq!(report.jobs.iter().filter(|job| job.age().is_some()).count(), 1);
-    drop(end);
-    for (n, handle) in mandatory.into_iter().enumerate() {
-        assert_eq!(block_on(handle).is_ok(), n % 2 == 0);
-    }
-}
-
-#[test]
-fn a_job_may_shut_its_pool_down() {
-    let bench = Bench::new(config(4));
-    let pool = bench.pool.clone();
-    assert!(block_on(bench.spawn(move || pool.shutdown(None).is_clean())).unwrap());
-}
-
-#[test]
-fn the_last_handle_closes_the_pool() {
-    let bench = Bench::new(config(4));
-    let shared = Arc::downgrade(&bench.pool.0.0);
-    let (end, busy) = bench.occupy(Spec::user());
-    let other = bench.pool.clone();
-    let queued: Vec<_> = {
-        let hook = bench.hook.clone();
-        hook.refuse.store(true, SeqCst);
-        (0..2).map(|n| bench.spawn(move || n)).collect()
-    };
-    drop(bench.pool.clone());
-    assert!(queued.iter().all(|handle| !handle.is_finished()));
-    // Without `Bench::drop`, which would wait.
-    let bench = std::mem::ManuallyDrop::new(bench);
-    // SAFETY: the pool is read once, and the bench that holds it is not used or dropped any more.
-    drop(unsafe { std::ptr::read(&bench.pool) });
-    drop(other);
-    assert!(queued.into_iter().all(|handle| block_on(handle).unwrap_err().is_cancelled()));
-    drop(end);
-    assert!(block_on(busy).is_ok());
-    let start = Instant::now();
-    while shared.strong_count() > 0 {
-        assert!(start.elapsed() < Duration::from_secs(60), "a thread stayed");
-        thread::yield_now();
-    }
-}
-
-#[test]
-fn spawns_race_with_shutdown() {
-    for round in 0..200 {
-        let bench = Bench::new(Config { keep_alive: Duration::ZERO, ..config(3) });
-        let ran = Arc::new(AtomicUsize::new(0));
-        let done = AtomicUsize::new(0);
-        let barrier = Barrier::new(3);
-        thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| {
-                    barrier.wait();
-                    let handles: Vec<_> = (0..50)
-                        .map(|n| {
-                            let ran = ran.clone();
-                            let spec = Spec { mandatory: n % 3 == 0, ..Spec::user() };
-                            bench.pool.spawn(spec, move || ran.fetch_add(1, SeqCst)).unwrap()
-                        })
-                        .collect();
-                    for handle in handles {
-                        match block_on(handle) {
-                            Ok(_) => _ = done.fetch_add(1, SeqCst),
-                            Err(error) => assert!(error.is_cancelled()),
-                        }
-                    }
-                });
-            }
-            scope.spawn(|| {
-                barrier.wait();
-                (0..round % 20).for_each(|_| thread::yield_now());
-                assert!(bench.pool.shutdown(None).is_clean());
-            });
-        });
-        assert_eq!(ran.load(SeqCst), done.load(SeqCst));
-    }
-}
-
-fn receive(n: usize, from: &Receiver<()>) {
-    (0..n).for_each(|_| from.recv().unwrap());
-}
-
-/// `cargo test --release -- --ignored --nocapture blocking::tests::cost`
-#[test]
-#[ignore = "prints costs"]
-fn cost() {
-    for round in 0..3 {
-        let bench = Bench::new(config(512));
-        let best = |n: usize, f: &dyn Fn()| {
-            (0..5)
-                .map(|_| {
-                    let start = Instant::now();
-                    f();
-                    start.elapsed().as_nanos() as usize / n
-                })
-                .min()
-                .unwrap()
-        };
-        let batch = best(20_000, &|| {
-            let (done, all) = channel();
-            for n in 0..20_000 {
-                let done = (n == 19_999).then(|| done.clone());
-                drop(bench.spawn(move || done.map(|done| done.send(()))));
-            }
-            receive(1, &all);
-        });
-        let threads = bench.started();
-        let joined = best(20_000, &|| {
-            let handles: Vec<_> = (0..20_000).map(|_| bench.spawn(|| ())).collect();
-            handles.into_iter().for_each(|handle| block_on(handle).unwrap());
-        });
-        let four = best(80_000, &|| {
-            thread::scope(|scope| {
-                for home in 0..4 {
-                    let pool = &bench.pool;
-                    scope.spawn(move || {
-                        let spec = || Spec { home, ..Spec::user() };
-                        let handles: Vec<_> =
-                            (0..20_000).map(|_| pool.spawn(spec(), || ()).unwrap()).collect();
-                        handles.into_iter().for_each(|handle| block_on(handle).unwrap());
-                    });
-                }
-            });
-        });
-        let round_trip = best(2_000, &|| {
-            (0..2_000).for_each(|_| block_on(bench.spawn(|| ())).unwrap());
-        });
-        let eight = best(16_000, &|| {
-            for _ in 0..2_000 {
-                let handles: Vec<_> = (0..8).map(|_| bench.spawn(|| ())).collect();
-                handles.into_iter().for_each(|handle| block_on(handle).unwrap());
-            }
-        });
-        let metrics = bench.pool.metrics();
-        println!(
-            "round {round}: batch {batch} ns/job ({threads} threads), joined {joined}, four {four}, \
-             round trip {round_trip}, eight outstanding {eight}; {} threads, {} wakes for {} jobs",
-            metrics.threads, metrics.wakes, metrics.jobs
-        );
-    }
 }
