@@ -42,7 +42,7 @@ impl Body {
         self.0.entered = true;
         let me = Arc::new(Worker::new(self.0.crew));
         self.0.shared.threads.lock().all.push(me.clone());
-        let _abort = AbortOnUnwind("a thread of the blocking pool");
+        let _abort = AbortOnUnwind::new("a thread of the blocking pool");
         me.run(&self.0.shared, self.0.search);
     }
 }

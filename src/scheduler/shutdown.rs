@@ -65,7 +65,7 @@ impl Shared {
             // Counted before it runs: it may end before `spawn` returns.
             self.threads.0.lock().live += 1;
             let started = builder(seat).spawn(move || {
-                let _abort = AbortOnUnwind("a thread hook of the runtime");
+                let _abort = AbortOnUnwind::new("a thread hook of the runtime");
                 let _entered = current::enter(shared.clone());
                 let worker = Worker::new(shared.clone(), seat, deque);
                 around(&mut || worker.run(&mut Forever));

@@ -154,7 +154,7 @@ impl Worker {
 
     /// Runs tasks until `root` says that it is enough, and leaves no task behind.
     pub(super) fn run(&self, root: &mut dyn Root) {
-        let abort = AbortOnUnwind("a worker's loop");
+        let abort = AbortOnUnwind::new("a worker's loop");
         let _current = current::set_worker(Some(self));
         self.slot().parker.adopt();
         // Relaxed: a hint for the paused clock and for listings.
