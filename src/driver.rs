@@ -48,6 +48,11 @@ impl Driver {
         self.events.try_lock().map(|events| Turn { driver: self, events })
     }
 
+    /// Whether somebody has the turn.
+    pub(crate) fn is_turn_taken(&self) -> bool {
+        self.events.is_taken()
+    }
+
     /// Makes the holder of the turn return from the poller.
     ///
     /// # Panics

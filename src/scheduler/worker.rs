@@ -25,6 +25,7 @@ use super::current;
 use super::idle::Search;
 use super::park::Blocking;
 use super::slot::Slot;
+use crate::driver::Turn;
 use crate::primitive::atomic::Ordering::*;
 use crate::primitive::deque::{self, Steal};
 use crate::primitive::{Arc, clock, in_model, spin_loop};
@@ -95,6 +96,8 @@ pub struct Worker {
     ticks: Cell<u32>,
     /// Polls between two maintenances.
     interval: Cell<u32>,
+    /// It had the turn, so others may have gone to sleep without it.
+    turned: Cell<bool>,
     /// The other wheel that was last looked at.
     wheel: Cell<usize>,
     /// When the clock was last read.
@@ -115,6 +118,7 @@ impl Worker {
             source: Cell::new(Source::Events),
             ticks: Cell::new(0),
             interval: Cell::new(MIN_INTERVAL),
+            turned: Cell::new(false),
             wheel: Cell::new(seat),
             looked: Cell::new(clock::now()),
             rng: Rng::new(seat as u64 + 1),
@@ -150,7 +154,7 @@ impl Worker {
 
     /// Runs tasks until `root` says that it is enough, and leaves no task behind.
     pub(super) fn run(&self, root: &mut dyn Root) {
-        let abort = AbortOnUnwind("a worker's loop");
+        let abort = AbortOnUnwind::new("a worker's loop");
         let _current = current::set_worker(Some(self));
         self.slot().parker.adopt();
         // Relaxed: a hint for the paused clock and for listings.
@@ -165,6 +169,8 @@ impl Worker {
         }
         self.slot().owned.store(false, Relaxed);
         self.hand_over();
+        // A guest may have ended the last task.
+        let _ = self.shared().has_ended();
         // Not dropped: the loop may run inside a `Drop` during an unwinding that began outside of it.
         std::mem::forget(abort);
     }
@@ -179,8 +185,12 @@ impl Worker {
         self.deque.len()
     }
 
-    /// Runs what a root polls as a task is run: its wakes go to `next`.
+    /// Runs a poll, of a task or of a root: what it wakes goes to `next`. It may take long, so a search
+    /// ends before it.
     pub(super) fn as_poll<R>(&self, poll: impl FnOnce() -> R) -> R {
+        if let Some(search) = self.search.take() {
+            self.end_search(search);
+        }
         self.source.set(Source::Poll);
         let result = poll();
         self.source.set(Source::Events);
@@ -188,9 +198,6 @@ impl Worker {
     }
 
     fn run_task(&self, task: Runnable) {
-        if let Some(search) = self.search.take() {
-            self.end_search(search);
-        }
         self.slot().counters.polls.add(1);
         self.as_poll(|| task.run());
     }
@@ -336,7 +343,7 @@ impl Worker {
     /// Fires what is due in this worker's wheel.
     fn expire(&self) {
         self.source.set(Source::Timers);
-        self.shared().driver.expire(self.seat);
+        self.shared().expire_timers(self.seat);
         self.source.set(Source::Events);
     }
 
@@ -360,7 +367,7 @@ impl Worker {
         self.slot().counters.busy_ns.add(elapsed.as_nanos() as u64);
         self.interval.set(next_interval(self.interval.get(), elapsed));
         self.ticks.set(self.interval.get());
-        if let Some(mut turn) = self.shared().driver.try_turn() {
+        if let Some(mut turn) = self.try_turn() {
             turn.run(Some(Duration::ZERO));
         }
         self.expire();
@@ -369,10 +376,15 @@ impl Worker {
         self.share();
     }
 
+    fn try_turn(&self) -> Option<Turn<'_>> {
+        let turn = self.shared().driver.try_turn()?;
+        self.turned.set(true);
+        Some(turn)
+    }
+
     /// With nothing to do anywhere: sleeps until there is. See `README.md`, "Sleeping and waking".
     fn sleep(&self) {
         let shared = self.shared();
-        let mut turn = shared.driver.try_turn();
         let asleep = match shared.idle.sleep(self.seat, self.search.take(), || shared.has_work()) {
             Ok(asleep) => asleep,
             Err(search) => {
@@ -385,9 +397,14 @@ impl Worker {
         let busy = clock::now().duration_since(self.looked.get());
         self.slot().counters.busy_ns.add(busy.as_nanos() as u64);
         self.slot().counters.parks.add(1);
-        // After the fence in `Idle::sleep`: who puts a timer into this wheel from outside either sees us asleep and
-        // unparks us, or we see its timer.
-        let mut timeout = shared.driver.until_next(self.seat);
+        // Both after the fence in `Idle::sleep`: who leaves the turn for good either sees us asleep, or
+        // we get it; who puts a timer into this wheel from outside either sees us asleep, or we see
+        // its timer.
+        let mut turn = self.try_turn();
+        let mut timeout = match turn {
+            Some(_) => shared.until_next_timer(self.seat),
+            None => shared.driver.until_next(self.seat),
+        };
         if shared.driver.clock().is_paused() {
             // What is ready now comes before what is due later.
             turn.iter_mut().for_each(|turn| turn.run(Some(Duration::ZERO)));
@@ -409,7 +426,8 @@ impl Worker {
         self.share();
     }
 
-    /// Leaves nothing behind that only this thread would find: before it goes, or blocks.
+    /// Leaves nothing behind that only this thread would find, and nobody waiting for it to take the
+    /// turn again: before it goes, or blocks.
     pub(super) fn hand_over(&self) {
         let mut any = false;
         while let Some(task) = self.next.take().or_else(|| self.deque.pop()) {
@@ -419,7 +437,8 @@ impl Worker {
         if let Some(search) = self.search.take() {
             self.end_search(search);
         }
-        if any {
+        // A sleeper that finds no work takes the turn. If somebody searches, that one will.
+        if any || self.turned.take() && !self.shared().driver.is_turn_taken() {
             self.shared().notify_pushed();
         }
     }
