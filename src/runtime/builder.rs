@@ -214,7 +214,11 @@ impl Builder {
             drop(thread);
             Ok(())
         };
-        let after_job = move || drop(runtime.upgrade().map(|shared| shared.release_clock()));
+        let after_job = move || {
+            if let Some(shared) = runtime.upgrade() {
+                shared.release_clock();
+            }
+        };
         Pool::new(config, Box::new(start), Box::new(after_job))
     }
 

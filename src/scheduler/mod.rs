@@ -12,7 +12,10 @@ mod worker;
 
 pub(crate) use block_on::{Share, block_in_place};
 pub(crate) use current::{Entered, enter, runtime, with_runtime, worker};
+// Some of these names are for the models only.
+#[allow(unused_imports)]
 pub use idle::{Asleep, Idle, Search};
+#[allow(unused_imports)]
 pub use park::{Blocking, Parker, Unpark};
 pub(crate) use shutdown::Threads;
 pub(crate) use worker::Worker;

@@ -142,11 +142,6 @@ impl Worker {
         self.seat
     }
 
-    /// A generator of this thread's own.
-    pub(crate) fn rng(&self) -> &Rng {
-        &self.rng
-    }
-
     #[inline]
     fn slot(&self) -> &Slot {
         &self.shared().slots[self.seat]
