@@ -456,3 +456,40 @@ fn thread_hooks_and_names() {
     drop(runtime);
     assert_eq!((counts.0.load(SeqCst), counts.1.load(SeqCst)), (2, 2));
 }
+
+#[test]
+fn a_current_thread_runtime_may_be_dropped_by_its_own_task() {
+    let drops = Arc::new(AtomicUsize::new(0));
+    let runtime = Arc::new(Mutex::new(Some(one())));
+    let handle = runtime.lock().unwrap().as_ref().unwrap().handle().clone();
+    handle.block_on(async {
+        for _ in 0..10 {
+            let guard = CountDrop(drops.clone());
+            reiver::spawn(async move {
+                let _guard = guard;
+                pending::<()>().await
+            });
+        }
+        let runtime = runtime.clone();
+        let task = reiver::spawn(async move { drop(runtime.lock().unwrap().take()) });
+        task.await.unwrap();
+    });
+    assert_eq!(drops.load(SeqCst), 10);
+}
+
+#[test]
+fn a_root_that_yields_goes_behind_what_is_queued() {
+    let runtime = one();
+    runtime.block_on(async {
+        let ran = Arc::new(AtomicUsize::new(0));
+        for _ in 0..20 {
+            let ran = ran.clone();
+            reiver::spawn(async move { ran.fetch_add(1, SeqCst) });
+        }
+        // One was in the `next` slot, which goes before the queue.
+        yield_now().await;
+        assert!(ran.load(SeqCst) >= 19, "{ran:?}");
+        yield_now().await;
+        assert_eq!(ran.load(SeqCst), 20);
+    });
+}

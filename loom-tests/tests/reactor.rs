@@ -9,9 +9,10 @@ use harness::thread::spawn;
 use harness::{Bound, model, must_reach, reached};
 use reiver_model::internals::primitive::atomic::{AtomicU64, Ordering::Relaxed};
 use reiver_model::internals::primitive::{Arc, Mutex, UnsafeCell};
-use reiver_model::internals::reactor::{
-    Direction, FreeSet, Interest, Ready, ReadyEvent, Source, Wait, Waiter, Watched,
-};
+use reiver_model::internals::reactor::slab::FreeSet;
+use reiver_model::internals::reactor::source::{Direction, Source, Wait, Waiter};
+use reiver_model::internals::reactor::word::{ReadyEvent, Watched};
+use reiver_model::internals::reactor::{Interest, Ready};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
@@ -37,6 +38,11 @@ impl Task {
     fn poll(&self, source: &Source, seen: Option<ReadyEvent>) -> Wait {
         let waker = Waker::from(self.0.clone());
         source.poll_slot(Direction::Read, seen, &mut Context::from_waker(&waker))
+    }
+
+    fn poll_write(&self, source: &Source) -> Wait {
+        let waker = Waker::from(self.0.clone());
+        source.poll_slot(Direction::Write, None, &mut Context::from_waker(&waker))
     }
 
     fn wait(&self, source: &Source, waiter: Pin<&Waiter>) -> Wait {
@@ -257,6 +263,9 @@ fn io_deregister_vs_event() {
         let old = source.word().open(Ready::EMPTY, Watched::of(Ready::ALL)).generation();
         let (former, next) = (Task::default(), Task::default());
         assert!(matches!(former.poll(&source, None), Wait::Pending(_)));
+        // This one waits where the next owner does not.
+        let writer = Task::default();
+        assert!(matches!(writer.poll_write(&source), Wait::Pending(_)));
         let theirs = source.clone();
         let kernel = spawn(move || theirs.dispatch(old, Ready::READABLE));
         source.close();
@@ -265,7 +274,7 @@ fn io_deregister_vs_event() {
         assert!(matches!(next.poll(&source, None), Wait::Pending(_)), "the former owner's event");
         let met = kernel.join().unwrap();
         assert_eq!(next.wakes(), 0, "woken by the former owner's event");
-        assert!(!former.is_held());
+        assert!(!former.is_held() && !writer.is_held());
         match (met, former.wakes()) {
             (true, 1) => reached("the event came first"),
             (true, 0) => reached("drained before the wake"),
@@ -291,19 +300,20 @@ fn io_cancel_vs_event() {
         let kernel = spawn(move || theirs.message());
         socket.source.cancel(gone.as_ref());
         assert!(!leaving.is_held() || leaving.wakes() == 0, "in the batch at most");
-        // SAFETY-relevant: nobody may touch it from here on. Freed, it is overwritten at once.
+        // Nobody may touch it from here on.
         drop(gone);
         kernel.join().unwrap();
         assert_eq!(staying.wakes(), 1);
         assert!(!leaving.is_held() && !staying.is_held());
         reached(if leaving.wakes() == 0 { "cancelled before" } else { "cancelled after" });
-        // The list is empty and works.
+        // The list is empty and works, also when one that the event took out is cancelled late.
+        let before = leaving.wakes();
         let again = waiter(Interest::PRIORITY);
         assert!(matches!(leaving.wait(&socket.source, again.as_ref()), Wait::Pending(_)));
-        assert!(socket.source.dispatch(0, Ready::PRIORITY));
-        assert_eq!(staying.wakes(), 1);
-        socket.source.cancel(again.as_ref());
         socket.source.cancel(kept.as_ref());
+        assert!(socket.source.dispatch(0, Ready::PRIORITY));
+        assert_eq!((leaving.wakes(), staying.wakes()), (before + 1, 1));
+        socket.source.cancel(again.as_ref());
         assert!(!leaving.is_held());
     });
 }

@@ -3,18 +3,16 @@
 mod readiness;
 mod ready;
 mod registration;
-mod slab;
-mod source;
+pub mod slab;
+pub mod source;
 #[cfg(test)]
 mod tests;
-mod word;
+pub mod word;
 
-pub(crate) use readiness::Readiness;
 pub use ready::{Interest, Ready};
 pub(crate) use registration::{Evented, Registration, StableFd};
-pub use slab::FreeSet;
-pub use source::{Direction, Source, Wait, Waiter};
-pub use word::{ReadyEvent, Watched};
+pub(crate) use source::Direction;
+pub(crate) use word::ReadyEvent;
 
 use crate::primitive::poll;
 use crate::primitive::{Arc, Mutex};
@@ -24,8 +22,8 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-/// Events taken from the poller at a time. A dispatch costs about 100 ns, so the last one of a batch
-/// waits for some 25 µs; and 256 make the system call (134 ns) cheaper than half a nanosecond each.
+/// Events taken from the poller at a time: enough that the system call (134 ns) costs each of them
+/// half a nanosecond, and few enough that the first task woken is not far behind the last.
 const EVENTS: usize = 256;
 
 /// The reactor: turns readiness of descriptors into wake-ups.
@@ -131,6 +129,11 @@ impl Reactor {
     /// # Errors
     ///
     /// Those of the poller, which mean a bug or a broken system. A signal is not an error.
+    ///
+    /// # Panics
+    ///
+    /// If a waker does. The other events of the batch are then lost, so the caller must not survive
+    /// it.
     pub(crate) fn turn(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<usize> {
         self.shared.poller.wait(&mut events.found, timeout)?;
         let mut met = 0;

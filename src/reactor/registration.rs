@@ -99,6 +99,32 @@ impl Registration {
         }
     }
 
+    /// As [`poll_io`](Self::poll_io), for an operation that moves bytes: one that moved some, but
+    /// fewer than `wanted`, would block next, which is noted without asking. With `wanted` 0 nothing
+    /// is concluded.
+    #[inline]
+    pub(crate) fn poll_transfer(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        wanted: usize,
+        mut operation: impl FnMut() -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let mut seen = ready!(self.poll_slot(direction, None, cx))?;
+        loop {
+            match operation() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    seen = ready!(self.poll_slot(direction, Some(seen), cx))?;
+                }
+                Ok(moved) if 0 < moved && moved < wanted => {
+                    self.drained(seen);
+                    return Poll::Ready(Ok(moved));
+                }
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
     /// Runs `operation` now, if there is readiness for `interest`.
     ///
     /// # Errors

@@ -115,6 +115,16 @@ fn is<T>(poll: Poll<io::Result<T>>) -> Option<T> {
 }
 
 #[test]
+fn what_crosses_threads_may() {
+    fn both<T: Send + Sync>() {}
+    both::<Reactor>();
+    both::<Evented<UnixStream>>();
+    both::<readiness::Readiness<'_>>();
+    fn sent<T: Send>() {}
+    sent::<Events>();
+}
+
+#[test]
 fn a_read_waits_for_its_event_and_a_short_one_needs_no_second_call() {
     let mut f = Fixture::new();
     let (a, mut b) = f.pair();

@@ -1,8 +1,10 @@
 //! Everything about a runtime that can be chosen.
 
 use super::{Handle, Runtime};
+use crate::blocking::{Body, Config, Pool};
 use crate::primitive::{Arc, num_cpus, thread};
-use crate::scheduler::Shared;
+use crate::scheduler::{self, Shared};
+use std::sync::Weak;
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -142,13 +144,15 @@ impl Builder {
         self
     }
 
-    /// Called on each of the runtime's threads when it starts, inside the runtime's context.
+    /// Called on each of the runtime's threads when it starts, inside the runtime's context. A panic in
+    /// it aborts the process.
     pub fn on_thread_start<F: Fn() + Send + Sync + 'static>(&mut self, f: F) -> &mut Self {
         self.on_thread_start = Some(Arc::new(f));
         self
     }
 
-    /// Called on each of the runtime's threads when it ends, inside the runtime's context.
+    /// Called on each of the runtime's threads when it ends, inside the runtime's context. A panic in it
+    /// aborts the process.
     pub fn on_thread_stop<F: Fn() + Send + Sync + 'static>(&mut self, f: F) -> &mut Self {
         self.on_thread_stop = Some(Arc::new(f));
         self
@@ -171,15 +175,33 @@ impl Builder {
             Flavor::CurrentThread => 0,
             Flavor::MultiThread => self.workers()?,
         };
-        let (shared, seats) = Shared::new(workers)?;
-        let shared = Arc::new(shared);
+        let threads = self.threads();
+        let (shared, seats) = Shared::new(workers, |weak| self.pool(weak, threads.clone()))?;
         if self.start_paused {
             shared.driver.clock().pause();
         }
-        let threads = self.threads();
         let hooks = threads.clone();
         shared.start(seats, |_| threads.builder(), move |body| hooks.around(body))?;
         Ok(Runtime { handle: Handle::new(shared), ended: false })
+    }
+
+    fn pool(&self, weak: Weak<Shared>, threads: ThreadStart) -> Pool {
+        let mut config = Config::default();
+        config.max_threads = self.max_blocking_threads;
+        config.keep_alive = self.thread_keep_alive;
+        let start = move |body: Body| {
+            let (weak, hooks) = (weak.clone(), threads.clone());
+            let thread = threads.builder().spawn(move || {
+                // Gone only if the runtime is, and then the pool has nothing to run.
+                let Some(shared) = weak.upgrade() else { return };
+                let _entered = scheduler::enter(shared);
+                let mut body = Some(body);
+                hooks.around(&mut || body.take().map_or((), Body::run));
+            })?;
+            drop(thread);
+            Ok(())
+        };
+        Pool::new(config, Box::new(start))
     }
 
     fn workers(&self) -> io::Result<usize> {

@@ -87,6 +87,17 @@ impl Handle {
         unsafe { self.0.spawn(future, None, Location::caller()) }
     }
 
+    /// Runs a closure on the pool for blocking jobs, as
+    /// [`task::spawn_blocking`](crate::task::spawn_blocking).
+    #[track_caller]
+    pub fn spawn_blocking<F, R>(&self, f: F) -> JoinHandle<R>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        self.0.spawn_blocking(f, None, Location::caller())
+    }
+
     /// Runs `future` to its end on this thread.
     ///
     /// On a multi-thread runtime the thread only waits, unlike in

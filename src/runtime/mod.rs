@@ -102,6 +102,17 @@ impl Runtime {
         self.handle.spawn(future)
     }
 
+    /// Runs a closure on the pool for blocking jobs, as
+    /// [`task::spawn_blocking`](crate::task::spawn_blocking).
+    #[track_caller]
+    pub fn spawn_blocking<F, R>(&self, f: F) -> JoinHandle<R>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        self.handle.spawn_blocking(f)
+    }
+
     /// A handle, to spawn from anywhere.
     pub fn handle(&self) -> &Handle {
         &self.handle
@@ -170,6 +181,7 @@ impl Runtime {
         // A timeout beyond what the clock can express is no limit.
         let deadline = timeout.and_then(|timeout| clock::now().checked_add(timeout));
         shared.join(deadline);
+        let _left = shared.pool.shutdown(deadline);
         // Who waits for a timer on a thread of its own is told: nobody fires it any more.
         shared.driver.timers.shutdown();
     }

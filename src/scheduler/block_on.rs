@@ -8,11 +8,12 @@
 //! Where the thread cannot or should not be a worker — no slot is free, or it is a blocking job that
 //! bridges into async code while the runtime has workers — it waits on its park token.
 
-use super::Shared;
-use super::current;
+use super::shutdown::Forever;
 use super::worker::{Root, Worker};
+use super::{Shared, current};
+use crate::blocking::Spec;
 use crate::primitive::atomic::{AtomicBool, Ordering::*};
-use crate::primitive::{Arc, Mutex, deque, thread};
+use crate::primitive::{Arc, deque, thread};
 use crate::task::{Runnable, budget};
 use std::any::Any;
 use std::future::Future;
@@ -64,7 +65,12 @@ impl RootWaker {
     /// Whether there was a wake since the last call.
     fn take(&self) -> bool {
         // Acquire: pairs with the Release in `wake_by_ref`.
-        self.woken.load(Relaxed) && self.woken.swap(false, AcqRel)
+        self.is_set() && self.woken.swap(false, AcqRel)
+    }
+
+    fn is_set(&self) -> bool {
+        // Relaxed: set by this thread, or followed by an unpark of it.
+        self.woken.load(Relaxed)
     }
 }
 
@@ -73,11 +79,17 @@ struct FutureRoot<'a, F: Future> {
     future: Pin<&'a mut F>,
     flag: Arc<RootWaker>,
     waker: Waker,
+    /// Tasks that go first, because the future woke itself while they were queued.
+    behind: usize,
     result: Option<Result<F::Output, Box<dyn Any + Send>>>,
 }
 
 impl<F: Future> Root for FutureRoot<'_, F> {
     fn step(&mut self, worker: &Worker) -> ControlFlow<()> {
+        if self.behind > 0 {
+            self.behind -= 1;
+            return ControlFlow::Continue(());
+        }
         if !self.flag.take() {
             return ControlFlow::Continue(());
         }
@@ -88,16 +100,21 @@ impl<F: Future> Root for FutureRoot<'_, F> {
             catch_unwind(AssertUnwindSafe(|| budget::with_budget(|| future.poll(&mut cx))))
         });
         match poll {
-            Ok(Poll::Pending) => return ControlFlow::Continue(()),
+            Ok(Poll::Pending) => {
+                if self.flag.is_set() {
+                    self.behind = worker.queued();
+                }
+                return ControlFlow::Continue(());
+            }
             Ok(Poll::Ready(output)) => self.result = Some(Ok(output)),
             Err(panic) => self.result = Some(Err(panic)),
         }
         ControlFlow::Break(())
     }
 
-    fn is_woken(&self) -> bool {
-        // Relaxed: set by this thread, or followed by an unpark of this seat.
-        self.flag.woken.load(Relaxed)
+    fn is_woken(&mut self) -> bool {
+        self.behind = 0;
+        self.flag.is_set()
     }
 }
 
@@ -109,9 +126,8 @@ impl Root for StandIn {
         if self.0.take() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    fn is_woken(&self) -> bool {
-        // Relaxed: as in `FutureRoot`.
-        self.0.woken.load(Relaxed)
+    fn is_woken(&mut self) -> bool {
+        self.0.is_set()
     }
 }
 
@@ -148,11 +164,11 @@ impl Shared {
 
     /// As a guest. `None`: no slot is free.
     fn work_on<F: Future>(self: &Arc<Self>, future: Pin<&mut F>) -> Option<F::Output> {
-        let (seat, deque) = self.guests.lock().free.pop()?;
-        let flag = RootWaker::new(Reach::Seat(self.clone(), seat));
+        let guest = Guest::new(self)?;
+        let flag = RootWaker::new(Reach::Seat(self.clone(), guest.seat));
         let waker = Waker::from(flag.clone());
-        let mut root = FutureRoot { future, flag, waker, result: None };
-        self.run_guest(seat, deque, &mut root);
+        let mut root = FutureRoot { future, flag, waker, behind: 0, result: None };
+        guest.run(&mut root);
         // Dropped while this thread had its only slot: who drives a runtime ends it. Asked after the
         // slot was given back, so that one of the two sees the other.
         if self.workers == 0 && self.is_closed() {
@@ -162,26 +178,6 @@ impl Shared {
             Ok(output) => Some(output),
             Err(panic) => resume_unwind(panic),
         }
-    }
-
-    /// Makes this thread the owner of a guest slot for one run of the loop.
-    pub(super) fn run_guest(
-        self: &Arc<Self>,
-        seat: usize,
-        deque: deque::Worker<Runnable>,
-        root: &mut dyn Root,
-    ) {
-        let worker = Worker::new(self.clone(), seat, deque);
-        worker.run(root);
-        if self.workers > 0 {
-            self.move_timers(seat, self.any_seat());
-        }
-        let mut guests = self.guests.lock();
-        guests.free.push((seat, worker.into_deque()));
-        // All of them: one may have got what it waited for in another way, and be gone.
-        let waiting = std::mem::take(&mut guests.waiting);
-        drop(guests);
-        waiting.iter().for_each(thread::Thread::unpark);
     }
 
     /// On the park token, for a runtime that others drive; where nobody does, as a guest as soon as
@@ -227,25 +223,55 @@ impl Shared {
     /// Lets this runtime's tasks go on while the calling worker blocks: another thread takes a guest
     /// slot until the result is dropped. `None` if there is no slot or no thread.
     fn stand_in(self: &Arc<Self>) -> Option<Stop> {
-        let (seat, deque) = self.guests.lock().free.pop()?;
-        let flag = RootWaker::new(Reach::Seat(self.clone(), seat));
+        let guest = Guest::new(self)?;
+        let flag = RootWaker::new(Reach::Seat(self.clone(), guest.seat));
         flag.take();
         let stop = Stop(flag.clone());
-        // In a place of its own, so that it is not lost with the closure of a thread that does not
-        // start.
-        let place = Arc::new(Mutex::new(Some(deque)));
-        let (shared, given) = (self.clone(), place.clone());
-        let started = thread::Builder::new().name("reiver-stand-in".into()).spawn(move || {
-            let deque = given.lock().take().expect("put there by who started this thread");
-            let _entered = current::enter(shared.clone());
-            shared.run_guest(seat, deque, &mut StandIn(flag));
-        });
-        if started.is_err() {
-            let deque = place.lock().take().expect("no thread took it");
-            self.guests.lock().free.push((seat, deque));
-            return None;
+        // Refused or cancelled, the closure is dropped and gives the slot back.
+        let job = self.pool.spawn(Spec::runtime(), move || guest.run(&mut StandIn(flag)));
+        job.is_ok().then_some(stop)
+    }
+}
+
+/// The right to be a worker in a guest slot. Dropping it gives the slot back.
+pub(super) struct Guest {
+    shared: Arc<Shared>,
+    seat: usize,
+    /// There until the drop.
+    deque: Option<deque::Worker<Runnable>>,
+}
+
+impl Guest {
+    pub(super) fn new(shared: &Arc<Shared>) -> Option<Self> {
+        let (seat, deque) = shared.guests.lock().free.pop()?;
+        Some(Self { shared: shared.clone(), seat, deque: Some(deque) })
+    }
+
+    /// Runs the loop until `root` has ended.
+    pub(super) fn run(mut self, root: &mut dyn Root) {
+        let shared = &self.shared;
+        let worker =
+            Worker::new(shared.clone(), self.seat, self.deque.take().expect("put back below"));
+        worker.run(root);
+        if shared.workers > 0 {
+            shared.move_timers(self.seat, shared.any_seat());
+        } else if shared.is_closed() {
+            // The runtime was dropped while this thread was its only worker: who else would end its
+            // tasks?
+            worker.run(&mut Forever);
         }
-        Some(stop)
+        self.deque = Some(worker.into_deque());
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let mut guests = self.shared.guests.lock();
+        guests.free.extend(self.deque.take().map(|deque| (self.seat, deque)));
+        // All of them: one may have got what it waited for in another way, and be gone.
+        let waiting = std::mem::take(&mut guests.waiting);
+        drop(guests);
+        waiting.iter().for_each(thread::Thread::unpark);
     }
 }
 

@@ -17,6 +17,7 @@ pub use park::{Blocking, Parker, Unpark};
 pub(crate) use shutdown::Threads;
 pub(crate) use worker::Worker;
 
+use crate::blocking::{Pool, Spec};
 use crate::driver::Driver;
 use crate::primitive::atomic::AtomicBool;
 use crate::primitive::deque::{self, Injector};
@@ -26,6 +27,7 @@ use crate::util::pad::Pad;
 use slot::Slot;
 use std::future::Future;
 use std::panic::Location;
+use std::sync::Weak;
 use std::{fmt, io};
 
 /// Slots for threads that become workers for a while: `block_on` callers and stand-ins for workers in
@@ -46,6 +48,7 @@ pub struct Shared {
     /// The deques of guest slots without an owner, and who waits for one.
     guests: Mutex<Guests>,
     pub(crate) driver: Driver,
+    pub(crate) pool: Pool,
     registry: Registry,
     /// The runtime shuts down: no task is accepted, and workers end when the last is gone.
     closed: AtomicBool,
@@ -64,31 +67,37 @@ pub(crate) struct Seats(Vec<deque::Worker<Runnable>>);
 
 impl Shared {
     /// A scheduler with slots for `workers` permanent workers; their threads are started by
-    /// [`start_worker`](Self::start_worker).
+    /// [`start`](Self::start). `pool` makes the pool for blocking jobs, whose threads may enter the
+    /// runtime through the weak reference.
     ///
     /// # Errors
     ///
     /// If the poller cannot be created: out of descriptors, for example.
-    pub(crate) fn new(workers: usize) -> io::Result<(Self, Seats)> {
+    pub(crate) fn new(
+        workers: usize,
+        pool: impl FnOnce(Weak<Self>) -> Pool,
+    ) -> io::Result<(Arc<Self>, Seats)> {
         // A current-thread runtime has one slot: whoever calls `block_on` is its only worker.
         let guests = if in_model() { GUESTS_OF_A_MODEL } else { GUESTS };
         let seats = if workers == 0 { 1 } else { workers + guests };
+        let driver = Driver::new(seats)?;
         let mut deques: Vec<_> = (0..seats).map(|_| deque::Worker::new_fifo()).collect();
         let slots = deques.iter().map(|deque| Pad(Slot::new(deque.stealer()))).collect();
         let free =
             deques.drain(workers..).enumerate().map(|(i, d)| (workers + i, d)).rev().collect();
-        let shared = Self {
+        let shared = Arc::new_cyclic(|weak| Self {
             injector: Injector::new(),
             idle: Idle::new(seats),
             slots,
             workers,
             guests: Mutex::new(Guests { free, waiting: Vec::new() }),
-            driver: Driver::new(seats)?,
+            driver,
+            pool: pool(weak.clone()),
             // One more for tasks spawned by threads that are no workers.
             registry: Registry::new(seats + 1),
             closed: AtomicBool::new(false),
             threads: Threads::default(),
-        };
+        });
         Ok((shared, Seats(deques)))
     }
 
@@ -121,6 +130,29 @@ impl Shared {
             }
             handle
         })
+    }
+
+    /// Runs a user's closure on the pool.
+    ///
+    /// # Panics
+    ///
+    /// If the pool has no thread yet and the system refuses to start one.
+    #[track_caller]
+    pub(crate) fn spawn_blocking<F, R>(
+        &self,
+        f: F,
+        name: Option<Box<str>>,
+        location: &'static Location<'static>,
+    ) -> JoinHandle<R>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        let spec = Spec { name, location, home: self.home(), ..Spec::user() };
+        match self.pool.spawn(spec, f) {
+            Ok(handle) => handle,
+            Err(refused) => panic!("{refused}"),
+        }
     }
 
     /// Takes a task from a thread that is no worker of this runtime.

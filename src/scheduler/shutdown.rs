@@ -13,10 +13,12 @@
 //! 5. The thread that shuts down waits for the count of live workers to reach zero, or for the
 //!    deadline. A worker that is stuck inside a task ends by itself when the task returns.
 
+use super::block_on::Guest;
 use super::worker::{Root, Worker};
 use super::{Seats, Shared, current};
 use crate::primitive::atomic::Ordering::*;
 use crate::primitive::{Arc, Mutex, clock, thread};
+use crate::util::abort::AbortOnUnwind;
 use std::io;
 use std::ops::ControlFlow;
 use std::time::Instant;
@@ -34,7 +36,7 @@ struct State {
 }
 
 /// The root of a permanent worker: nothing but tasks, until the runtime has ended.
-struct Forever;
+pub(super) struct Forever;
 
 impl Root for Forever {
     fn step(&mut self, _: &Worker) -> ControlFlow<()> {
@@ -63,6 +65,7 @@ impl Shared {
             // Counted before it runs: it may end before `spawn` returns.
             self.threads.0.lock().live += 1;
             let started = builder(seat).spawn(move || {
+                let _abort = AbortOnUnwind("a thread hook of the runtime");
                 let _entered = current::enter(shared.clone());
                 let worker = Worker::new(shared.clone(), seat, deque);
                 around(&mut || worker.run(&mut Forever));
@@ -109,11 +112,10 @@ impl Shared {
     pub(crate) fn join(self: &Arc<Self>, deadline: Option<Instant>) -> bool {
         if self.workers == 0 {
             // Nobody else does it. Without a free slot a `block_on` on another thread will.
-            let guest = self.guests.lock().free.pop();
-            if let Some((seat, deque)) = guest {
+            if let Some(guest) = Guest::new(self) {
                 let _outside = current::set_worker(None);
                 let _entered = current::enter(self.clone());
-                self.run_guest(seat, deque, &mut Forever);
+                guest.run(&mut Forever);
             }
             return self.registry.is_empty();
         }

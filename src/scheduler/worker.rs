@@ -51,8 +51,9 @@ const MAX_INTERVAL: u32 = 256;
 pub(super) trait Root {
     /// Called before each task; `Break` ends the loop.
     fn step(&mut self, worker: &Worker) -> ControlFlow<()>;
-    /// Whether `step` has something to do, so that the worker must not sleep.
-    fn is_woken(&self) -> bool {
+    /// Called when there is no task: whether `step` has something to do, so that the worker must not
+    /// sleep.
+    fn is_woken(&mut self) -> bool {
         false
     }
     /// Whether the loop is over when the runtime has shut down.
@@ -129,7 +130,7 @@ impl Worker {
 
     /// Runs tasks until `root` says that it is enough, and leaves no task behind.
     pub(super) fn run(&self, root: &mut dyn Root) {
-        let _abort = AbortOnUnwind("a worker's loop");
+        let abort = AbortOnUnwind("a worker's loop");
         let _current = current::set_worker(Some(self));
         self.slot().parker.adopt();
         // Relaxed: a hint for the paused clock and for listings.
@@ -146,11 +147,18 @@ impl Worker {
         self.hand_over();
         // A guest may have ended the last task.
         let _ = self.shared().has_ended();
+        // Not dropped: the loop may run inside a `Drop` during an unwinding that began outside of it.
+        std::mem::forget(abort);
     }
 
     /// Gives back the deque of a slot whose loop has ended.
     pub(super) fn into_deque(self) -> deque::Worker<Runnable> {
         self.deque
+    }
+
+    /// How many tasks wait in this worker's own queue.
+    pub(super) fn queued(&self) -> usize {
+        self.deque.len()
     }
 
     /// Runs a poll, of a task or of a root: what it wakes goes to `next`. It may take long, so a search

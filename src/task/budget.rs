@@ -13,6 +13,7 @@
 
 use super::cell::Header;
 use crate::primitive::{clock, in_model, local};
+use crate::util::rng::Rng;
 use std::cell::Cell;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
@@ -32,6 +33,8 @@ local! {
         left: Cell::new(UNCONSTRAINED),
         since: Cell::new(None),
         task: Cell::new(None),
+        rng: Rng::new(1),
+        local_set: Cell::new(std::ptr::null()),
     };
 }
 
@@ -41,6 +44,24 @@ struct Budget {
     since: Cell<Option<Instant>>,
     /// The task whose poll this is; it lives until the poll ends.
     task: Cell<Option<NonNull<Header>>>,
+    /// For `random_below`. It lives here so that there is no third thread-local.
+    rng: Rng,
+    /// The set that `spawn_local` spawns on here, or null. What it points to, and who owns it, is the
+    /// affair of `tasks/local_set.rs` alone; it stands here because this thread-local has no
+    /// destructor, so that it can be reached from those of others.
+    local_set: Cell<*const ()>,
+}
+
+/// What [`replace_local_set`] stored on this thread last; null at first.
+#[inline]
+pub(crate) fn local_set() -> *const () {
+    BUDGET.try_with(|b| b.local_set.get()).unwrap_or(std::ptr::null())
+}
+
+/// Stores a pointer for [`local_set`] and gives back the one before.
+#[inline]
+pub(crate) fn replace_local_set(set: *const ()) -> *const () {
+    BUDGET.with(|b| b.local_set.replace(set))
 }
 
 /// Runs one poll of `task` under a fresh budget.
@@ -95,6 +116,13 @@ fn with<R>(units: u32, poll: impl FnOnce() -> R) -> R {
     poll()
 }
 
+/// A number below `n`, a different one each time, for choices that only have to be fair. Equal
+/// sequences on all threads do no harm to that. Zero in models, which must replay.
+#[inline]
+pub(crate) fn random_below(n: u32) -> u32 {
+    if in_model() { 0 } else { BUDGET.with(|b| b.rng.below(n)) }
+}
+
 /// Whether the running poll may do more work; `true` outside a task.
 pub(crate) fn has_remaining() -> bool {
     BUDGET.with(|b| b.left.get() > 0 || !b.slice_used_up())
@@ -137,6 +165,8 @@ impl Budget {
 }
 
 /// Gives the unit back when dropped, unless the operation got something.
+///
+/// It belongs to the poll that it was made in: dropped after that, it does nothing.
 #[must_use = "dropping it gives the unit back"]
 #[derive(Debug)]
 pub struct RestoreOnPending {
@@ -156,9 +186,16 @@ impl Drop for RestoreOnPending {
     #[inline]
     fn drop(&mut self) {
         let before = self.before.get();
-        if before != UNCONSTRAINED {
-            BUDGET.with(|b| b.left.set(before));
+        if before == UNCONSTRAINED {
+            return;
         }
+        BUDGET.with(|b| {
+            // Kept beyond its poll, it must not put a budget where there is none: without a poll to
+            // begin, that budget would never be renewed.
+            if b.left.get() != UNCONSTRAINED {
+                b.left.set(before);
+            }
+        });
     }
 }
 
@@ -192,6 +229,13 @@ mod tests {
             assert!(spend(&mut cx));
             assert_eq!(BUDGET.with(|b| b.left.get()), before - 1);
         });
+        assert_eq!(BUDGET.with(|b| b.left.get()), UNCONSTRAINED);
+    }
+
+    #[test]
+    fn a_unit_kept_beyond_its_poll_leaves_no_budget_behind() {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        drop(with_budget(|| poll_proceed(&mut cx)));
         assert_eq!(BUDGET.with(|b| b.left.get()), UNCONSTRAINED);
     }
 

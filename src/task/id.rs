@@ -29,6 +29,11 @@ impl Id {
     pub(crate) fn new(number: u64) -> Self {
         Self(NonZeroU64::new(number).expect("task ids start at 1"))
     }
+
+    /// The number, never 0.
+    pub(crate) fn number(self) -> u64 {
+        self.0.get()
+    }
 }
 
 impl fmt::Display for Id {

@@ -122,6 +122,24 @@ impl<T> JoinHandle<T> {
         self.task.header().id
     }
 
+    /// Has `waker` woken when the task ends, once. `false`: it has ended already.
+    pub(crate) fn wake_at_end(&self, waker: &Waker) -> bool {
+        self.register(waker) == JoinSlot::Pending
+    }
+
+    /// Takes the output without waiting; `Pending` if it is not there, or no longer.
+    pub(crate) fn take_output(&mut self) -> Poll<Result<T, JoinError>> {
+        let mut output = Poll::Pending;
+        if !self.taken && self.is_finished() {
+            self.taken = true;
+            let task = self.task.0;
+            // SAFETY: COMPLETE was seen, so the output is the handle's (rule 2), and `taken` makes
+            // this the only read. `T` is the task's output type (`from_raw`).
+            unsafe { (task.as_ref().vtable.read_output)(task, (&raw mut output).cast()) };
+        }
+        output
+    }
+
     /// Stores `waker` so that the completer wakes it. `Complete`: the output is there instead.
     fn register(&self, waker: &Waker) -> JoinSlot {
         let header = self.task.header();
@@ -154,15 +172,7 @@ impl<T> Future for JoinHandle<T> {
             return Poll::Pending;
         }
         unit.made_progress();
-        self.taken = true;
-        let mut output = Poll::Pending;
-        // SAFETY: COMPLETE was seen, so the output is the handle's (rule 2), and `taken` makes this
-        // the only read. `T` is the task's output type (`from_raw`).
-        unsafe {
-            let task = self.task.0;
-            (task.as_ref().vtable.read_output)(task, (&raw mut output).cast());
-        }
-        output
+        self.take_output()
     }
 }
 

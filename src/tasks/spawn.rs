@@ -1,7 +1,9 @@
 //! Spawning on the current runtime.
 
+use super::local_set::{LocalSet, spawn_local_at};
+use crate::primitive::Arc;
 use crate::runtime::{Handle, TryCurrentError};
-use crate::scheduler;
+use crate::scheduler::{self, Shared};
 use crate::task::{self, Id, JoinHandle};
 use std::future::Future;
 use std::io;
@@ -31,7 +33,7 @@ where
 }
 
 #[track_caller]
-fn spawn_at<F>(
+pub(super) fn spawn_at<F>(
     future: F,
     name: Option<Box<str>>,
     location: &'static Location<'static>,
@@ -40,9 +42,17 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    scheduler::with_runtime(|runtime| match runtime {
+    in_runtime(|runtime| {
         // SAFETY: the bounds allow any thread to poll the future and to have its output.
-        Some(runtime) => unsafe { runtime.spawn(future, name, location) },
+        unsafe { runtime.spawn(future, name, location) }
+    })
+}
+
+/// Runs `f` with the current runtime.
+#[track_caller]
+pub(super) fn in_runtime<R>(f: impl FnOnce(&Arc<Shared>) -> R) -> R {
+    scheduler::with_runtime(|runtime| match runtime {
+        Some(runtime) => f(runtime),
         None => no_runtime(Handle::try_current().err()),
     })
 }
@@ -83,6 +93,10 @@ impl<'a> Builder<'a> {
         self
     }
 
+    pub(super) fn named(name: Option<&'a str>) -> Self {
+        Self { name }
+    }
+
     /// Spawns on the current runtime.
     ///
     /// # Errors
@@ -115,6 +129,63 @@ impl<'a> Builder<'a> {
         let name = self.name.map(Box::from);
         // SAFETY: the bounds allow any thread to poll the future and to have its output.
         Ok(unsafe { handle.shared().spawn(future, name, Location::caller()) })
+    }
+
+    /// Spawns on the current [`LocalSet`].
+    ///
+    /// # Errors
+    ///
+    /// None today; the signature is tokio's.
+    ///
+    /// # Panics
+    ///
+    /// Outside a `LocalSet`.
+    #[track_caller]
+    pub fn spawn_local<F>(self, future: F) -> io::Result<JoinHandle<F::Output>>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        Ok(spawn_local_at(future, self.name.map(Box::from), Location::caller()))
+    }
+
+    /// Spawns on `local_set`.
+    ///
+    /// # Errors
+    ///
+    /// None today; the signature is tokio's.
+    #[track_caller]
+    pub fn spawn_local_on<F>(
+        self,
+        future: F,
+        local_set: &LocalSet,
+    ) -> io::Result<JoinHandle<F::Output>>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        Ok(local_set.spawn_at(future, self.name.map(Box::from), Location::caller()))
+    }
+}
+
+impl Builder<'_> {
+    /// Runs a closure on the pool for blocking jobs, as [`spawn_blocking`](super::spawn_blocking).
+    ///
+    /// # Errors
+    ///
+    /// None today; the signature is tokio's.
+    ///
+    /// # Panics
+    ///
+    /// As [`spawn_blocking`](super::spawn_blocking).
+    #[track_caller]
+    pub fn spawn_blocking<F, R>(self, f: F) -> io::Result<JoinHandle<R>>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        let (name, location) = (self.name.map(Box::from), Location::caller());
+        Ok(in_runtime(|runtime| runtime.spawn_blocking(f, name, location)))
     }
 }
 

@@ -76,6 +76,11 @@ impl<T: Linked> List<T> {
         self.head
     }
 
+    /// The last element.
+    pub(crate) fn back(&self) -> Option<NonNull<T>> {
+        self.tail
+    }
+
     /// The element after `element`.
     ///
     /// # Safety

@@ -21,10 +21,12 @@ use std::path::Path;
 
 /// The longest a file may be.
 const MAX_LINES: usize = 600;
-/// The files that may declare a thread-local: the poll budget, and who is running here.
-const LOCALS: [&str; 2] = ["task/budget.rs", "scheduler/current.rs"];
+/// The files that may declare a thread-local: the poll budget, and who is running here. And the one
+/// that writes the word in a macro, which declares it in its user's crate.
+const LOCALS: [&str; 3] = ["task/budget.rs", "scheduler/current.rs", "tasks/task_local.rs"];
 /// Re-exports that lead up: programs find them there, and nothing in that module uses them.
-const DOORS: [(&str, &str); 1] = [("task/mod.rs", "tasks")];
+const DOORS: [(&str, &str); 3] =
+    [("task/mod.rs", "tasks"), ("io/mod.rs", "reactor"), ("io/mod.rs", "net")];
 /// What only `primitive/` may name. A path, or the beginning of an identifier if it ends in `*`.
 const FACADE_ONLY: [&str; 20] = [
     "std::sync::atomic",
@@ -201,7 +203,10 @@ fn first_names(path: &str) -> Vec<String> {
         text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
     };
     let Some(group) = path.strip_prefix('{') else {
-        return vec![name(path)];
+        let name = name(path);
+        // An exported macro lives at the root, wherever it is written; `$crate::$x` has no name yet.
+        let is_macro = path.trim_start()[name.len()..].starts_with('!');
+        return if is_macro || name.is_empty() { Vec::new() } else { vec![name] };
     };
     let mut depth = 0;
     let mut names = Vec::new();

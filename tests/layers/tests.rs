@@ -38,6 +38,7 @@ fn edges_follow_the_table() {
     refused("net/a.rs", "use crate::spawn;", "`crate::spawn` is no module");
     refused("other/a.rs", "", "`other` is not in the table");
     refused("task/a.rs", "macro_rules! m { () => { $crate::net::x() } }", "may not use `net`");
+    accepted("task/a.rs", "macro_rules! m { ($x:path) => { $crate::other!($crate::$x) } }");
     accepted("lib.rs", "mod net; pub use crate::net::Tcp;");
 }
 

@@ -196,6 +196,13 @@ integer!(AtomicU32, u32);
 integer!(AtomicU64, u64);
 integer!(AtomicUsize, usize);
 
+impl AtomicUsize {
+    /// A real atomic, for statics.
+    pub(super) const fn fixed(value: usize) -> Self {
+        Self(Either::Real(std::sync::atomic::AtomicUsize::new(value)))
+    }
+}
+
 /// An atomic boolean.
 #[derive(Debug)]
 pub struct AtomicBool(Either<std::sync::atomic::AtomicBool, loom::sync::atomic::AtomicBool>);

@@ -34,6 +34,11 @@ impl<T> Mutex<T> {
         }
     }
 
+    /// A real lock, for statics.
+    pub(super) const fn fixed(value: T) -> Self {
+        Self { model: None, value: parking_lot::Mutex::new(value) }
+    }
+
     /// Takes the value out.
     pub fn into_inner(self) -> T {
         self.value.into_inner()

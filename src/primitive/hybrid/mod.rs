@@ -48,6 +48,19 @@ std::thread_local! {
     static SHADOW_LOADS: Cell<bool> = const { Cell::new(true) };
 }
 
+/// Constructors for statics. What they make is never seen by a model.
+pub mod fixed {
+    /// A real lock.
+    pub const fn mutex<T>(value: T) -> super::Mutex<T> {
+        super::Mutex::fixed(value)
+    }
+
+    /// A real atomic.
+    pub const fn atomic_usize(value: usize) -> super::atomic::AtomicUsize {
+        super::atomic::AtomicUsize::fixed(value)
+    }
+}
+
 /// Whether this code runs inside a model.
 pub fn in_model() -> bool {
     IN_MODEL.with(Cell::get)

@@ -16,6 +16,17 @@ pub(crate) mod atomic {
     };
 }
 
+/// Constructors for statics. What they make is never seen by a model.
+pub(crate) mod fixed {
+    pub(crate) const fn mutex<T>(value: T) -> super::Mutex<T> {
+        super::Mutex::new(value)
+    }
+
+    pub(crate) const fn atomic_usize(value: usize) -> super::atomic::AtomicUsize {
+        super::atomic::AtomicUsize::new(value)
+    }
+}
+
 /// Threads; [`park`](thread::park) is the one way to block.
 pub(crate) mod thread {
     pub(crate) use std::thread::{

@@ -1,0 +1,651 @@
+//! Models of `sync`: checks `src/sync/README.md`. One protocol each; the futures are driven by the
+//! harness's threads through `wait`, which parks.
+
+mod harness;
+
+use harness::thread::{current, park, spawn};
+use harness::{Bound, model, must_reach, reached};
+use reiver_model::internals::primitive::atomic::{AtomicUsize, Ordering::*};
+use reiver_model::internals::primitive::{Arc, UnsafeCell, thread::Thread};
+use reiver_model::sync::*;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Wake, Waker};
+
+/// A waker that unparks.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn waker() -> Waker {
+    Waker::from(std::sync::Arc::new(Unpark(current())))
+}
+
+/// Drives a future to its end; every wake must come, or the model deadlocks.
+fn wait<F: Future>(future: F) -> F::Output {
+    let mut future = Box::pin(future);
+    let waker = waker();
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        park();
+    }
+}
+
+/// Polls once and keeps the future.
+fn begin<F: Future>(future: F) -> (Pin<Box<F>>, Poll<F::Output>) {
+    let mut future = Box::pin(future);
+    let polled = future.as_mut().poll(&mut Context::from_waker(&waker()));
+    (future, polled)
+}
+
+/// Plain data that the primitive under test protects: an access without an edge fails the model.
+struct Data(UnsafeCell<usize>);
+
+// SAFETY: loom runs all threads of a model on one OS thread, and it reports what would be a race.
+unsafe impl Sync for Data {}
+
+impl Data {
+    fn new() -> Self {
+        Self(UnsafeCell::new(0))
+    }
+
+    fn add(&self) -> usize {
+        // SAFETY: loom checks that this is exclusive.
+        self.0.with_mut(|cell| unsafe {
+            *cell += 1;
+            *cell
+        })
+    }
+
+    fn get(&self) -> usize {
+        // SAFETY: loom checks that nobody writes.
+        self.0.with(|cell| unsafe { *cell })
+    }
+}
+
+/// Three lockers, one of them by the fast way only if it is free: exclusion, edges, no lost wake.
+#[test]
+fn mutex_hands_over() {
+    must_reach(&["waited", "did not wait"]);
+    model("mutex_hands_over", Bound::Preemptions(2), || {
+        let mutex = Arc::new(Mutex::new(Data::new()));
+        let others: Vec<_> = (0..2)
+            .map(|_| {
+                let mutex = mutex.clone();
+                spawn(move || {
+                    let (future, polled) = begin(async {
+                        mutex.lock().await.add();
+                    });
+                    reached(if polled.is_ready() { "did not wait" } else { "waited" });
+                    if polled.is_pending() {
+                        wait(future);
+                    }
+                })
+            })
+            .collect();
+        mutex.blocking_lock().add();
+        others.into_iter().for_each(|other| other.join().unwrap());
+        assert_eq!(mutex.try_lock().unwrap().get(), 3);
+    });
+}
+
+/// A waiter is dropped while its permit arrives: the permit goes to the next one, or back.
+#[test]
+fn semaphore_cancel() {
+    must_reach(&["granted and dropped", "dropped while waiting", "taken at once"]);
+    model("semaphore_cancel", Bound::None, || {
+        let semaphore = Arc::new(Semaphore::new(0));
+        let theirs = semaphore.clone();
+        let other = spawn(move || {
+            let (future, polled) = begin(theirs.acquire());
+            match polled {
+                Poll::Ready(_) => reached("taken at once"),
+                Poll::Pending if theirs.available_permits() == 0 => drop(future),
+                Poll::Pending => drop(future),
+            }
+        });
+        semaphore.add_permits(1);
+        reached(match semaphore.available_permits() {
+            0 => "granted and dropped",
+            _ => "dropped while waiting",
+        });
+        other.join().unwrap();
+        assert_eq!(semaphore.available_permits(), 1);
+        assert!(semaphore.try_acquire().is_ok(), "the queue is not open again");
+    });
+}
+
+/// The same with somebody behind the one who leaves, who must get it.
+#[test]
+fn semaphore_cancel_passes_on() {
+    model("semaphore_cancel_passes_on", Bound::Preemptions(3), || {
+        let semaphore = Arc::new(Semaphore::new(0));
+        let data = Arc::new(Data::new());
+        let (first, polled) = begin({
+            let semaphore = semaphore.clone();
+            async move { semaphore.acquire().await.map(SemaphorePermit::forget) }
+        });
+        assert!(polled.is_pending());
+        let theirs = semaphore.clone();
+        let written = data.clone();
+        let second = spawn(move || {
+            wait(theirs.acquire()).unwrap().forget();
+            assert_eq!(written.get(), 1);
+        });
+        let releaser = {
+            let (semaphore, data) = (semaphore.clone(), data.clone());
+            spawn(move || {
+                data.add();
+                semaphore.add_permits(1);
+            })
+        };
+        drop(first);
+        second.join().unwrap();
+        releaser.join().unwrap();
+        assert_eq!(semaphore.available_permits(), 0);
+    });
+}
+
+/// Close against acquire and release: everybody ends, no permit is lost.
+#[test]
+fn semaphore_close() {
+    must_reach(&["got it", "closed"]);
+    model("semaphore_close", Bound::None, || {
+        let semaphore = Arc::new(Semaphore::new(0));
+        let theirs = semaphore.clone();
+        let waiter = spawn(move || match wait(theirs.acquire()) {
+            Ok(permit) => {
+                permit.forget();
+                reached("got it");
+                1
+            }
+            Err(_) => {
+                reached("closed");
+                0
+            }
+        });
+        let theirs = semaphore.clone();
+        let releaser = spawn(move || theirs.add_permits(1));
+        semaphore.close();
+        releaser.join().unwrap();
+        let got = waiter.join().unwrap();
+        assert_eq!(semaphore.available_permits(), 1 - got);
+    });
+}
+
+/// A writer and two readers: never together, and nobody is left behind.
+#[test]
+fn rwlock_handoff() {
+    model("rwlock_handoff", Bound::Preemptions(2), || {
+        let lock = Arc::new(RwLock::with_max_readers(Data::new(), 2));
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                let lock = lock.clone();
+                spawn(move || wait(lock.read()).get())
+            })
+            .collect();
+        wait(lock.write()).add();
+        let seen: usize = readers.into_iter().map(|reader| reader.join().unwrap()).sum();
+        assert!(seen <= 2);
+        assert_eq!(lock.try_write().unwrap().add(), 2);
+    });
+}
+
+/// A downgraded writer publishes to the reader that comes in beside it.
+#[test]
+fn rwlock_downgrade() {
+    model("rwlock_downgrade", Bound::None, || {
+        let lock = Arc::new(RwLock::with_max_readers(Data::new(), 2));
+        let theirs = lock.clone();
+        let reader = spawn(move || wait(theirs.read()).get());
+        let writer = wait(lock.write());
+        writer.add();
+        let read = writer.downgrade();
+        assert_eq!(read.get(), 1);
+        drop(read);
+        assert!(reader.join().unwrap() <= 1);
+        assert!(lock.try_write().is_ok());
+    });
+}
+
+/// `notify_one` brings what was done before it, whether it comes before or after the wait begins.
+#[test]
+fn notify_one_data() {
+    must_reach(&["waited", "did not wait"]);
+    model("notify_one_data", Bound::None, || {
+        let shared = Arc::new((Notify::new(), Data::new()));
+        let theirs = shared.clone();
+        let other = spawn(move || {
+            let (future, polled) = begin(theirs.0.notified());
+            reached(if polled.is_ready() { "did not wait" } else { "waited" });
+            if polled.is_pending() {
+                wait(future);
+            }
+            theirs.1.add()
+        });
+        shared.1.add();
+        shared.0.notify_one();
+        assert_eq!(other.join().unwrap(), 2);
+    });
+}
+
+/// `notify_one` to a future that is being dropped: the other one gets it.
+#[test]
+fn notify_cancel() {
+    model("notify_cancel", Bound::Preemptions(3), || {
+        let notify = Arc::new(Notify::new());
+        let (leaving, polled) = begin(notify.clone().notified_owned());
+        assert!(polled.is_pending());
+        let theirs = notify.clone();
+        let waiter = spawn(move || wait(theirs.notified()));
+        let theirs = notify.clone();
+        let notifier = spawn(move || theirs.notify_one());
+        drop(leaving);
+        waiter.join().unwrap();
+        notifier.join().unwrap();
+        let (_, polled) = begin(notify.notified());
+        assert!(polled.is_pending(), "one notification became two");
+    });
+}
+
+/// Two notifications are not one, even if both find the same queue.
+#[test]
+fn notify_two() {
+    model("notify_two", Bound::Preemptions(3), || {
+        let notify = Arc::new(Notify::new());
+        let (first, _) = begin(notify.clone().notified_owned());
+        let (second, _) = begin(notify.clone().notified_owned());
+        let theirs = notify.clone();
+        let notifier = spawn(move || theirs.notify_one());
+        notify.notify_one();
+        wait(first);
+        wait(second);
+        notifier.join().unwrap();
+    });
+}
+
+/// The idiom "get the future, look at the flag, wait" misses no `notify_waiters`.
+#[test]
+fn notify_waiters_flag() {
+    must_reach(&["saw the flag", "waited"]);
+    model("notify_waiters_flag", Bound::None, || {
+        let shared = Arc::new((Notify::new(), AtomicUsize::new(0)));
+        let theirs = shared.clone();
+        let other = spawn(move || {
+            let notified = theirs.0.notified();
+            if theirs.1.load(Relaxed) == 1 {
+                reached("saw the flag");
+                return;
+            }
+            reached("waited");
+            wait(notified);
+            assert_eq!(theirs.1.load(Relaxed), 1);
+        });
+        shared.1.store(1, Relaxed);
+        shared.0.notify_waiters();
+        other.join().unwrap();
+    });
+}
+
+/// `notify_waiters` and `notify_one` together: the waiter of the one call does not take the other.
+#[test]
+fn notify_all_and_one() {
+    model("notify_all_and_one", Bound::Preemptions(3), || {
+        let notify = Arc::new(Notify::new());
+        let (first, polled) = begin(notify.clone().notified_owned());
+        assert!(polled.is_pending());
+        let theirs = notify.clone();
+        let other = spawn(move || {
+            theirs.notify_waiters();
+            theirs.notify_one();
+        });
+        wait(first);
+        // After `notify_waiters`, so this can only end by `notify_one`, which must not be lost.
+        wait(notify.notified());
+        other.join().unwrap();
+    });
+}
+
+/// A value sent is received with its edge; both sides free what they own, once.
+#[test]
+fn oneshot_send_recv() {
+    must_reach(&["waited", "did not wait"]);
+    model("oneshot_send_recv", Bound::None, || {
+        let (tx, rx) = oneshot::channel();
+        let data = Arc::new(Data::new());
+        let theirs = data.clone();
+        let sender = spawn(move || {
+            theirs.add();
+            tx.send(loom::alloc::Track::new(1)).is_ok()
+        });
+        let (rx, polled) = begin(rx);
+        let value = match polled {
+            Poll::Ready(value) => {
+                reached("did not wait");
+                value
+            }
+            Poll::Pending => {
+                reached("waited");
+                wait(rx)
+            }
+        };
+        assert_eq!(*value.unwrap().get_ref(), 1);
+        assert_eq!(data.get(), 1);
+        assert!(sender.join().unwrap());
+    });
+}
+
+/// The receiver is dropped, with or without having waited, while the value is sent.
+#[test]
+fn oneshot_drop() {
+    must_reach(&["sent", "given back"]);
+    model("oneshot_drop", Bound::None, || {
+        let (tx, rx) = oneshot::channel();
+        let sender = spawn(move || match tx.send(loom::alloc::Track::new(1)) {
+            Ok(()) => reached("sent"),
+            Err(_) => reached("given back"),
+        });
+        let (rx, _) = begin(rx);
+        drop(rx);
+        sender.join().unwrap();
+    });
+}
+
+/// The receiver is polled with another waker while the value is sent: the last waker is woken.
+#[test]
+fn oneshot_two_wakers() {
+    model("oneshot_two_wakers", Bound::Preemptions(3), || {
+        let (tx, rx) = oneshot::channel();
+        let sender = spawn(move || tx.send(1).unwrap());
+        let (mut rx, polled) = begin(rx);
+        if polled.is_pending() {
+            let polled = rx.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            if polled.is_pending() {
+                assert_eq!(wait(rx), Ok(1));
+            }
+        }
+        sender.join().unwrap();
+    });
+}
+
+/// `close` against `send`: either the value is received or it is given back; the sender's wait ends.
+#[test]
+fn oneshot_close() {
+    must_reach(&["received", "given back"]);
+    model("oneshot_close", Bound::None, || {
+        let (mut tx, mut rx) = oneshot::channel();
+        let sender = spawn(move || {
+            let (closed, polled) = begin(async {
+                tx.closed().await;
+            });
+            drop(closed);
+            let closed = polled.is_ready();
+            let sent = tx.send(1).is_ok();
+            assert!(!(closed && sent));
+            sent
+        });
+        rx.close();
+        let received = rx.try_recv().is_ok();
+        assert_eq!(sender.join().unwrap(), received || rx.try_recv().is_ok());
+        reached(if received { "received" } else { "given back" });
+    });
+}
+
+/// The sender waits for the close, and hears of it.
+#[test]
+fn oneshot_closed_wakes() {
+    model("oneshot_closed_wakes", Bound::None, || {
+        let (mut tx, rx) = oneshot::channel::<u32>();
+        let sender = spawn(move || wait(async move { tx.closed().await }));
+        drop(rx);
+        sender.join().unwrap();
+    });
+}
+
+/// Two senders and a waiting receiver, past the end of a block (two slots in models).
+#[test]
+fn mpsc_send_recv() {
+    model("mpsc_send_recv", Bound::Preemptions(2), || {
+        let (tx, mut rx) = mpsc::unbounded_channel();
+        let senders: Vec<_> = (0..2)
+            .map(|sender| {
+                let tx = tx.clone();
+                spawn(move || {
+                    for n in 0..2 - sender {
+                        tx.send((sender, n)).unwrap();
+                    }
+                })
+            })
+            .collect();
+        drop(tx);
+        let mut next = [0, 0];
+        while let Some((sender, n)) = wait(rx.recv()) {
+            assert_eq!(next[sender], n);
+            next[sender] += 1;
+        }
+        assert_eq!(next, [2, 1]);
+        senders.into_iter().for_each(|sender| sender.join().unwrap());
+    });
+}
+
+/// One sender runs through several blocks while the receiver gives them back.
+#[test]
+fn mpsc_blocks() {
+    model("mpsc_blocks", Bound::Preemptions(3), || {
+        let (tx, mut rx) = mpsc::unbounded_channel();
+        let sender = spawn(move || (0..5).for_each(|n| tx.send(n).unwrap()));
+        for n in 0..5 {
+            assert_eq!(wait(rx.recv()), Some(n));
+        }
+        assert_eq!(wait(rx.recv()), None);
+        sender.join().unwrap();
+    });
+}
+
+/// The end mark of the last sender reaches a waiting receiver, and what it did comes with it.
+#[test]
+fn mpsc_close() {
+    model("mpsc_close", Bound::None, || {
+        let (tx, mut rx) = mpsc::unbounded_channel();
+        let data = Arc::new(Data::new());
+        let theirs = data.clone();
+        let sender = spawn(move || {
+            tx.send(1).unwrap();
+            theirs.add();
+        });
+        assert_eq!(wait(rx.recv()), Some(1));
+        assert_eq!(wait(rx.recv()), None);
+        assert_eq!(data.get(), 1);
+        assert!(rx.try_recv().is_err());
+        sender.join().unwrap();
+    });
+}
+
+/// The receiver closes while a value is sent: an accepted value is received.
+#[test]
+fn mpsc_receiver_closes() {
+    must_reach(&["accepted", "refused"]);
+    model("mpsc_receiver_closes", Bound::None, || {
+        let (tx, mut rx) = mpsc::unbounded_channel();
+        let sender = spawn(move || {
+            let accepted = tx.send(loom::alloc::Track::new(1)).is_ok();
+            reached(if accepted { "accepted" } else { "refused" });
+            accepted
+        });
+        rx.close();
+        let received = wait(rx.recv()).is_some();
+        assert!(wait(rx.recv()).is_none());
+        assert_eq!(sender.join().unwrap(), received);
+    });
+}
+
+/// A bounded channel closed while a sender waits, is granted, sends or gives up: the receiver ends.
+#[test]
+fn mpsc_bounded_close() {
+    must_reach(&["accepted", "refused", "given up"]);
+    model("mpsc_bounded_close", Bound::Preemptions(3), || {
+        let (tx, mut rx) = mpsc::channel(1);
+        tx.try_send(0).unwrap();
+        let sender = spawn(move || {
+            let (sending, polled) = begin(tx.send(1));
+            drop(sending);
+            match polled {
+                Poll::Ready(Ok(())) => {
+                    reached("accepted");
+                    1
+                }
+                Poll::Ready(Err(_)) => {
+                    reached("refused");
+                    0
+                }
+                Poll::Pending => {
+                    reached("given up");
+                    0
+                }
+            }
+        });
+        assert_eq!(rx.try_recv(), Ok(0));
+        rx.close();
+        let mut received = 0;
+        while wait(rx.recv()).is_some() {
+            received += 1;
+        }
+        assert_eq!(sender.join().unwrap(), received);
+    });
+}
+
+/// The receiver is dropped while a value is sent: it is freed once, wherever it is.
+#[test]
+fn mpsc_receiver_drops() {
+    model("mpsc_receiver_drops", Bound::Preemptions(3), || {
+        let (tx, rx) = mpsc::unbounded_channel();
+        let sender = spawn(move || {
+            for n in 0..3 {
+                drop(tx.send(loom::alloc::Track::new(n)));
+            }
+        });
+        drop(rx);
+        sender.join().unwrap();
+    });
+}
+
+/// `try_recv` does not deny a send that has happened, though another one is under way before it.
+#[test]
+fn mpsc_try_recv() {
+    model("mpsc_try_recv", Bound::Preemptions(3), || {
+        let (tx, mut rx) = mpsc::unbounded_channel();
+        let theirs = tx.clone();
+        let sender = spawn(move || theirs.send(1).unwrap());
+        tx.send(2).unwrap();
+        assert!(rx.try_recv().is_ok());
+        sender.join().unwrap();
+        assert!(rx.try_recv().is_ok());
+    });
+}
+
+/// A receiver misses no change, sees value and version together, and sees the last before the end.
+#[test]
+fn watch_version() {
+    must_reach(&["two changes", "one change"]);
+    model("watch_version", Bound::Preemptions(2), || {
+        let (tx, mut rx) = watch::channel(0);
+        let sender = spawn(move || {
+            tx.send_replace(1);
+            tx.send_replace(2);
+        });
+        let mut changes = 0;
+        let mut last = 0;
+        while wait(rx.changed()).is_ok() {
+            let value = rx.borrow_and_update();
+            assert!(*value > last || !value.has_changed());
+            last = *value;
+            changes += 1;
+        }
+        assert_eq!(last, 2);
+        reached(if changes == 2 { "two changes" } else { "one change" });
+        sender.join().unwrap();
+    });
+}
+
+/// A slow receiver gets each value or is told that it missed it.
+#[test]
+fn broadcast_lag() {
+    must_reach(&["lagged", "got all"]);
+    model("broadcast_lag", Bound::Preemptions(3), || {
+        let (tx, mut rx) = broadcast::channel(1);
+        let sender = spawn(move || {
+            assert_eq!(tx.send(0), Ok(1));
+            assert_eq!(tx.send(1), Ok(1));
+        });
+        let mut next = 0;
+        loop {
+            match wait(rx.recv()) {
+                Ok(n) => {
+                    assert_eq!(n, next);
+                    next += 1;
+                }
+                Err(broadcast::error::RecvError::Lagged(n)) => {
+                    reached("lagged");
+                    next += n;
+                }
+                Err(broadcast::error::RecvError::Closed) => break,
+            }
+        }
+        reached("got all");
+        assert_eq!(next, 2);
+        sender.join().unwrap();
+    });
+}
+
+/// All that was done before the barrier is seen after it, and one leads.
+#[test]
+fn barrier_publishes() {
+    model("barrier_publishes", Bound::Preemptions(3), || {
+        let shared = Arc::new((Barrier::new(2), Data::new(), Data::new()));
+        let theirs = shared.clone();
+        let other = spawn(move || {
+            theirs.1.add();
+            let leader = wait(theirs.0.wait()).is_leader();
+            assert_eq!(theirs.2.get(), 1);
+            leader
+        });
+        shared.2.add();
+        let leader = wait(shared.0.wait()).is_leader();
+        assert_eq!(shared.1.get(), 1);
+        assert!(leader != other.join().unwrap());
+    });
+}
+
+/// One initialiser runs; the other caller gets its value.
+#[test]
+fn once_cell_race() {
+    model("once_cell_race", Bound::Preemptions(3), || {
+        let shared = Arc::new((OnceCell::new(), Data::new()));
+        let theirs = shared.clone();
+        let other = spawn(move || *wait(theirs.0.get_or_init(|| async { theirs.1.add() })));
+        let value = *wait(shared.0.get_or_init(|| async { shared.1.add() }));
+        assert_eq!((value, other.join().unwrap(), shared.1.get()), (1, 1, 1));
+    });
+}
+
+/// A value set while it is waited for arrives, whole.
+#[test]
+fn set_once_wait() {
+    model("set_once_wait", Bound::None, || {
+        let cell = Arc::new((SetOnce::new(), Data::new()));
+        let theirs = cell.clone();
+        let other = spawn(move || {
+            assert_eq!(*wait(theirs.0.wait()), 5);
+            theirs.1.get()
+        });
+        cell.1.add();
+        cell.0.set(5).unwrap();
+        assert_eq!(other.join().unwrap(), 1);
+    });
+}

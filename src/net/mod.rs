@@ -1,0 +1,20 @@
+//! TCP, UDP and Unix sockets, and pipes.
+//!
+//! Names and behaviour are tokio's. A socket belongs to the runtime that is current when it is made,
+//! and may be used from any task, thread or executor; when its runtime is shut down, what waits for
+//! it ends with an error. The methods `poll_*` keep one waker a direction, that of the last call; any
+//! number of tasks may wait by the `async` methods.
+//!
+//! What each file owns: `socket.rs` a registered descriptor and its operations; `methods.rs` the
+//! methods that several types have; `split.rs` the halves of streams; `addr.rs` names to addresses;
+//! `sys/` what differs between systems.
+
+mod addr;
+mod methods;
+mod socket;
+mod split;
+mod sys;
+pub mod tcp;
+
+pub use addr::{ToSocketAddrs, lookup_host};
+pub use tcp::{TcpListener, TcpSocket, TcpStream};

@@ -1,0 +1,373 @@
+//! What the bounded and the unbounded channel share: the list, the counts of senders, the close.
+//!
+//! A channel ends when its [`List`] gets the end mark, and that happens
+//!
+//! * when the last strong sender is dropped;
+//! * when the receiver closes it and no permit is out: at once in the unbounded channel, in the
+//!   bounded one by whoever brings back the last permit (see [`Flow`]).
+
+use super::super::Notify;
+use super::super::blocking::block_on;
+use super::super::waker_cell::WakerCell;
+use super::error::TryRecvError;
+use super::list::{Head, List, Pop};
+use crate::primitive::atomic::{AtomicUsize, Ordering::*};
+use crate::primitive::{Arc, UnsafeCell};
+use crate::task::budget;
+use std::future::poll_fn;
+use std::mem::ManuallyDrop;
+use std::task::{Context, Poll, ready};
+
+/// How many values may be in the channel.
+pub(super) trait Flow {
+    /// No sender may enter any more. Answers whether none is inside: then the channel ends now.
+    fn close(&self) -> bool;
+
+    /// So many values were taken out, or permits given back unused. Answers whether the channel was
+    /// closed and nobody is inside any more: then it ends now.
+    fn leave(&self, n: usize) -> bool;
+
+    /// Whether [`close`](Self::close) was called, if that is known here.
+    fn is_closed(&self) -> bool;
+}
+
+/// What all ends share.
+pub(super) struct Chan<T, F: Flow> {
+    list: List<T>,
+    pub(super) flow: F,
+    /// The receiver's.
+    rx_waker: WakerCell,
+    /// Told when the receiver closes.
+    closed: Notify,
+    senders: AtomicUsize,
+    weak_senders: AtomicUsize,
+    /// The receiver's place, once it is gone.
+    rest: UnsafeCell<Option<Head<T>>>,
+}
+
+// SAFETY: values move from one thread to another; the list orders it (list rule 1). `rest` is written
+// by the receiver's drop and read by the drop of the whole.
+unsafe impl<T: Send, F: Flow + Sync> Sync for Chan<T, F> {}
+// SAFETY: as above.
+unsafe impl<T: Send, F: Flow + Send> Send for Chan<T, F> {}
+
+impl<T, F: Flow> Chan<T, F> {
+    /// Sends a value for which there is room; gives it back if the channel has ended.
+    #[inline]
+    pub(super) fn send(&self, value: T) -> Result<(), T> {
+        if self.list.push(value)? {
+            self.rx_waker.wake();
+        }
+        Ok(())
+    }
+
+    /// Ends the channel: values before this are received, then `None`.
+    fn end(&self) {
+        if self.list.end() {
+            self.rx_waker.wake();
+        }
+    }
+
+    /// Gives room for `n` values back.
+    #[inline]
+    pub(super) fn leave(&self, n: usize) {
+        if self.flow.leave(n) {
+            self.end();
+        }
+    }
+
+    /// Whether no sender may enter any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.flow.is_closed() || self.list.is_ended()
+    }
+}
+
+impl<T, F: Flow> Drop for Chan<T, F> {
+    fn drop(&mut self) {
+        let rest = self.rest.with_mut(|rest| {
+            // SAFETY: nobody else has the channel.
+            unsafe { (*rest).take() }
+        });
+        if let Some(head) = rest {
+            // SAFETY: nobody uses the list any more.
+            unsafe { self.list.dispose(head) };
+        }
+    }
+}
+
+/// A strong sender.
+pub(super) struct Tx<T, F: Flow> {
+    chan: Arc<Chan<T, F>>,
+}
+
+/// A sender that does not keep the channel from ending.
+pub(super) struct WeakTx<T, F: Flow> {
+    chan: Arc<Chan<T, F>>,
+}
+
+/// The receiver.
+pub(super) struct Rx<T, F: Flow> {
+    chan: Arc<Chan<T, F>>,
+    head: ManuallyDrop<Head<T>>,
+}
+
+// SAFETY: the head gives access to values of type `T`, by `&mut` only.
+unsafe impl<T: Send, F: Flow + Send + Sync> Send for Rx<T, F> {}
+// SAFETY: as above; by `&` it reads states only.
+unsafe impl<T: Send, F: Flow + Send + Sync> Sync for Rx<T, F> {}
+
+pub(super) fn channel<T, F: Flow>(flow: F) -> (Tx<T, F>, Rx<T, F>) {
+    let (list, head) = List::new();
+    let chan = Arc::new(Chan {
+        list,
+        flow,
+        rx_waker: WakerCell::new(),
+        closed: Notify::new(),
+        senders: AtomicUsize::new(1),
+        weak_senders: AtomicUsize::new(0),
+        rest: UnsafeCell::new(None),
+    });
+    (Tx { chan: chan.clone() }, Rx { chan, head: ManuallyDrop::new(head) })
+}
+
+impl<T, F: Flow> Tx<T, F> {
+    pub(super) fn chan(&self) -> &Chan<T, F> {
+        &self.chan
+    }
+
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.chan, &other.chan)
+    }
+
+    /// Waits until the receiver is closed or dropped.
+    pub(super) async fn closed(&self) {
+        let notified = self.chan.closed.notified();
+        // In this order: a close that is not seen here notifies.
+        if !self.chan.is_closed() {
+            notified.await;
+        }
+    }
+
+    pub(super) fn downgrade(&self) -> WeakTx<T, F> {
+        // Relaxed: a count of its own, only read by `weak_count`.
+        self.chan.weak_senders.fetch_add(1, Relaxed);
+        WeakTx { chan: self.chan.clone() }
+    }
+
+    pub(super) fn strong_count(&self) -> usize {
+        self.chan.senders.load(Acquire)
+    }
+
+    pub(super) fn weak_count(&self) -> usize {
+        self.chan.weak_senders.load(Relaxed)
+    }
+}
+
+impl<T, F: Flow> Clone for Tx<T, F> {
+    fn clone(&self) -> Self {
+        // Relaxed: this sender exists, so the count is not zero and stays so.
+        self.chan.senders.fetch_add(1, Relaxed);
+        Self { chan: self.chan.clone() }
+    }
+}
+
+impl<T, F: Flow> Drop for Tx<T, F> {
+    fn drop(&mut self) {
+        // AcqRel: the last one sees what the others sent, so that its end mark comes after it.
+        if self.chan.senders.fetch_sub(1, AcqRel) == 1 {
+            self.chan.end();
+        }
+    }
+}
+
+impl<T, F: Flow> WeakTx<T, F> {
+    /// A strong sender, if there is one still.
+    pub(super) fn upgrade(&self) -> Option<Tx<T, F>> {
+        let more = |n: usize| (n > 0).then_some(n + 1);
+        // Acquire: as the clone of a sender that exists.
+        self.chan.senders.fetch_update(Acquire, Relaxed, more).ok()?;
+        Some(Tx { chan: self.chan.clone() })
+    }
+
+    pub(super) fn strong_count(&self) -> usize {
+        self.chan.senders.load(Acquire)
+    }
+
+    pub(super) fn weak_count(&self) -> usize {
+        self.chan.weak_senders.load(Relaxed)
+    }
+}
+
+impl<T, F: Flow> Clone for WeakTx<T, F> {
+    fn clone(&self) -> Self {
+        // Relaxed: as in `downgrade`.
+        self.chan.weak_senders.fetch_add(1, Relaxed);
+        Self { chan: self.chan.clone() }
+    }
+}
+
+impl<T, F: Flow> Drop for WeakTx<T, F> {
+    fn drop(&mut self) {
+        // Relaxed: as in `downgrade`.
+        self.chan.weak_senders.fetch_sub(1, Relaxed);
+    }
+}
+
+impl<T, F: Flow> Rx<T, F> {
+    pub(super) fn chan(&self) -> &Chan<T, F> {
+        &self.chan
+    }
+
+    /// Takes the next value out, if it is there.
+    #[inline]
+    fn pop(&mut self) -> Pop<T> {
+        // SAFETY: this is the receiver, with its head.
+        let popped = unsafe { self.chan.list.pop(&mut self.head) };
+        if matches!(popped, Pop::Value(_)) {
+            self.chan.leave(1);
+        }
+        popped
+    }
+
+    /// Leaves a waker to be woken by the next value or the end. `false`: one of them is there.
+    fn wait(&mut self, cx: &mut Context<'_>) -> bool {
+        self.chan.rx_waker.set(cx.waker());
+        // SAFETY: as above; the waker is in place.
+        unsafe { self.chan.list.wait(&mut self.head) }
+    }
+
+    /// One step without the budget.
+    #[inline]
+    fn poll_pop(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        loop {
+            match self.pop() {
+                Pop::Value(value) => return Poll::Ready(Some(value)),
+                Pop::End => return Poll::Ready(None),
+                Pop::Empty if self.wait(cx) => return Poll::Pending,
+                Pop::Empty => {}
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let unit = ready!(budget::poll_proceed(cx));
+        let value = ready!(self.poll_pop(cx));
+        unit.made_progress();
+        Poll::Ready(value)
+    }
+
+    pub(super) fn poll_recv_many(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut Vec<T>,
+        limit: usize,
+    ) -> Poll<usize> {
+        if limit == 0 {
+            return Poll::Ready(0);
+        }
+        let unit = ready!(budget::poll_proceed(cx));
+        loop {
+            let (n, ended) = self.pop_many(buffer, limit);
+            if n == 0 && !ended && self.wait(cx) {
+                return Poll::Pending;
+            }
+            if n > 0 || ended {
+                unit.made_progress();
+                return Poll::Ready(n);
+            }
+        }
+    }
+
+    /// Takes up to `limit` values out and gives their room back at once.
+    fn pop_many(&mut self, buffer: &mut Vec<T>, limit: usize) -> (usize, bool) {
+        let mut n = 0;
+        let mut ended = false;
+        while n < limit {
+            // SAFETY: as in `pop`.
+            match unsafe { self.chan.list.pop(&mut self.head) } {
+                Pop::Value(value) => buffer.push(value),
+                Pop::Empty => break,
+                Pop::End => {
+                    ended = true;
+                    break;
+                }
+            }
+            n += 1;
+        }
+        if n > 0 {
+            self.chan.leave(n);
+        }
+        (n, ended)
+    }
+
+    pub(super) fn try_recv(&mut self) -> Result<T, TryRecvError> {
+        match self.pop() {
+            Pop::Value(value) => return Ok(value),
+            Pop::End => return Err(TryRecvError::Disconnected),
+            Pop::Empty => {}
+        }
+        if !self.chan.list.is_reserved(&self.head) {
+            return Err(TryRecvError::Empty);
+        }
+        // A sender is between its two steps, and the value of one that has finished may stand behind
+        // it; saying "empty" would deny a send that has happened. It is a matter of instructions.
+        block_on(poll_fn(|cx| self.poll_pop(cx))).ok_or(TryRecvError::Disconnected)
+    }
+
+    /// Lets no more senders in.
+    pub(super) fn close(&mut self) {
+        if self.chan.flow.close() {
+            self.chan.end();
+        }
+        self.chan.closed.notify_waiters();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.chan.is_closed()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        // SAFETY: this is the receiver, with its head.
+        unsafe { self.chan.list.is_empty(&self.head) }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.chan.list.len(&self.head)
+    }
+
+    pub(super) fn strong_count(&self) -> usize {
+        self.chan.senders.load(Acquire)
+    }
+
+    pub(super) fn weak_count(&self) -> usize {
+        self.chan.weak_senders.load(Relaxed)
+    }
+}
+
+impl<T, F: Flow> Drop for Rx<T, F> {
+    fn drop(&mut self) {
+        /// Hands the place over to the channel, also when a value's drop panics.
+        struct HandOver<'a, T, F: Flow>(&'a mut Rx<T, F>);
+
+        impl<T, F: Flow> Drop for HandOver<'_, T, F> {
+            fn drop(&mut self) {
+                // SAFETY: taken once: the receiver is being dropped.
+                let head = unsafe { ManuallyDrop::take(&mut self.0.head) };
+                let chan = &self.0.chan;
+                // SAFETY: the receiver's until now; whoever drops the channel comes after (by the
+                // count of the `Arc`).
+                chan.rest.with_mut(|rest| unsafe { *rest = Some(head) });
+                // The task that waited need not live as long as the senders.
+                drop(chan.rx_waker.take());
+            }
+        }
+
+        self.close();
+        let this = HandOver(self);
+        // Values still under way are dropped with the channel.
+        while let Pop::Value(value) = this.0.pop() {
+            drop(value);
+        }
+    }
+}

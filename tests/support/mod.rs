@@ -1,0 +1,128 @@
+//! Futures that are completed by hand, and a poller that counts. No runtime is involved.
+
+#![allow(dead_code)] // each test binary uses its part
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+/// A waker that counts.
+#[derive(Default)]
+pub struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed); // Relaxed: one thread
+    }
+}
+
+/// Polls futures and counts their wakes.
+#[derive(Default)]
+pub struct Poller {
+    wakes: Arc<Wakes>,
+}
+
+impl Poller {
+    pub fn poll<F: Future>(&self, future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(&Waker::from(self.wakes.clone())))
+    }
+
+    pub fn wakes(&self) -> usize {
+        self.wakes.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Polls `future` for as long as it is woken; panics if it waits for something else.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    let poller = Poller::default();
+    let mut future = pin!(future);
+    for _ in 0..100_000 {
+        let before = poller.wakes();
+        match poller.poll(future.as_mut()) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => assert!(poller.wakes() > before, "nobody will wake this future"),
+        }
+    }
+    panic!("this future wakes itself for ever");
+}
+
+/// What happened to the futures of one test, in order.
+#[derive(Clone, Default)]
+pub struct Log(Rc<RefCell<Vec<String>>>);
+
+impl Log {
+    pub fn note(&self, event: impl Into<String>) {
+        self.0.borrow_mut().push(event.into());
+    }
+
+    /// The events since the last call.
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.borrow_mut())
+    }
+
+    /// A future that notes its polls and its drop, and completes when it has been given a value.
+    pub fn future<T>(&self, name: &'static str) -> (Given<T>, Logged<T>) {
+        let value = Rc::new(Cell::new(None));
+        let waker = Rc::new(Cell::new(None));
+        let given = Given { value: value.clone(), waker: waker.clone() };
+        (given, Logged { name, value, waker, done: false, log: self.clone() })
+    }
+
+    /// Such a future that has its value.
+    pub fn ready<T>(&self, name: &'static str, value: T) -> Logged<T> {
+        let (given, future) = self.future(name);
+        given.give(value);
+        future
+    }
+}
+
+pub struct Given<T> {
+    value: Rc<Cell<Option<T>>>,
+    waker: Rc<Cell<Option<Waker>>>,
+}
+
+impl<T> Given<T> {
+    pub fn give(&self, value: T) {
+        self.value.set(Some(value));
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+pub struct Logged<T> {
+    name: &'static str,
+    value: Rc<Cell<Option<T>>>,
+    waker: Rc<Cell<Option<Waker>>>,
+    done: bool,
+    log: Log,
+}
+
+impl<T> Future for Logged<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        assert!(!self.done, "{} is polled after it completed", self.name);
+        self.log.note(format!("poll {}", self.name));
+        match self.value.take() {
+            Some(value) => {
+                self.done = true;
+                Poll::Ready(value)
+            }
+            None => {
+                self.waker.set(Some(cx.waker().clone()));
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T> Drop for Logged<T> {
+    fn drop(&mut self) {
+        self.log.note(format!("drop {}", self.name));
+    }
+}

@@ -1,0 +1,107 @@
+//! The primitives of `reiver::sync` through their public API, without a runtime: futures are polled
+//! by hand, and polls and wakes are counted.
+
+mod broadcast;
+mod mpsc;
+mod mutex;
+mod notify;
+mod once;
+mod oneshot;
+mod rwlock;
+mod semaphore;
+mod watch;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll, Wake, Waker};
+
+/// Counts wakes.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+/// A future polled by hand.
+struct Task<F: Future> {
+    future: Pin<Box<F>>,
+    wakes: Arc<Wakes>,
+}
+
+fn task<F: Future>(future: F) -> Task<F> {
+    Task { future: Box::pin(future), wakes: Arc::default() }
+}
+
+impl<F: Future> Task<F> {
+    fn poll(&mut self) -> Poll<F::Output> {
+        let waker = Waker::from(self.wakes.clone());
+        self.future.as_mut().poll(&mut Context::from_waker(&waker))
+    }
+
+    #[track_caller]
+    fn pending(&mut self) {
+        assert!(self.poll().is_pending(), "ready too early");
+    }
+
+    #[track_caller]
+    fn ready(&mut self) -> F::Output {
+        match self.poll() {
+            Poll::Ready(output) => output,
+            Poll::Pending => panic!("still pending"),
+        }
+    }
+
+    /// How often it was woken.
+    fn wakes(&self) -> usize {
+        self.wakes.0.load(SeqCst)
+    }
+}
+
+fn assert_send<T: Send>(value: T) -> T {
+    value
+}
+
+/// A waker whose clone, wake and drop call `hook`: what user code may do there must not meet a lock
+/// of ours.
+struct Meddler<F: Fn() + Send + Sync>(F);
+
+impl<F: Fn() + Send + Sync> Wake for Meddler<F> {
+    fn wake(self: Arc<Self>) {
+        (self.0)();
+    }
+}
+
+impl<F: Fn() + Send + Sync> Drop for Meddler<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+fn meddler(hook: impl Fn() + Send + Sync + 'static) -> Waker {
+    Waker::from(Arc::new(Meddler(hook)))
+}
+
+/// Waits for a future on this thread.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let mut future = std::pin::pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        std::thread::park();
+    }
+}

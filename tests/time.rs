@@ -1,0 +1,276 @@
+//! Time, real and paused.
+
+use reiver::runtime::{Builder, Runtime};
+use reiver::time::{
+    self, Duration, Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout, timeout_at,
+};
+use std::future::{Future, pending, poll_fn, ready};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll, Waker};
+
+const MS: Duration = Duration::from_millis(1);
+
+fn runtimes() -> [Runtime; 3] {
+    [
+        Builder::new_current_thread().build().unwrap(),
+        Builder::new_multi_thread().worker_threads(1).build().unwrap(),
+        Builder::new_multi_thread().worker_threads(2).build().unwrap(),
+    ]
+}
+
+fn paused() -> [Runtime; 3] {
+    runtimes().map(|runtime| {
+        runtime.block_on(async { time::pause() });
+        runtime
+    })
+}
+
+#[test]
+fn a_sleep_is_never_early_and_ends() {
+    for runtime in runtimes() {
+        runtime.block_on(async {
+            let tasks: Vec<_> = (0..200)
+                .map(|n| {
+                    reiver::spawn(async move {
+                        let wanted = Duration::from_micros(n * 37);
+                        let start = Instant::now();
+                        sleep(wanted).await;
+                        assert!(start.elapsed() >= wanted);
+                    })
+                })
+                .collect();
+            for task in tasks {
+                task.await.unwrap();
+            }
+            let deadline = Instant::now() + 3 * MS;
+            sleep_until(deadline).await;
+            assert!(Instant::now() >= deadline);
+        });
+    }
+}
+
+#[test]
+fn a_sleep_wakes_a_worker_that_sleeps_longer() {
+    // From a thread that is no worker: the timer goes to a worker that is asleep for an hour.
+    for runtime in runtimes() {
+        let long = runtime.spawn(sleep(Duration::from_secs(3600)));
+        let start = Instant::now();
+        runtime.handle().block_on(sleep(5 * MS));
+        assert!(start.elapsed() >= 5 * MS && start.elapsed() < Duration::from_secs(60));
+        long.abort();
+    }
+}
+
+#[test]
+fn timeout_of_a_ready_future_sets_no_timer() {
+    // Outside any runtime: a timer would panic.
+    let mut ready = pin!(timeout(Duration::ZERO, ready(5)));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert_eq!(ready.as_mut().poll(&mut cx), Poll::Ready(Ok(5)));
+    let mut waits = Box::pin(timeout(MS, pending::<()>()));
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _ = waits.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    }));
+    let panic = panic.unwrap_err();
+    let message = panic.downcast_ref::<String>().unwrap();
+    assert!(message.contains("outside a reiver runtime"), "{message}");
+}
+
+#[test]
+fn timeouts() {
+    for runtime in runtimes() {
+        runtime.block_on(async {
+            assert!(timeout(MS, pending::<()>()).await.is_err());
+            assert!(timeout(Duration::MAX, reiver::task::yield_now()).await.is_ok());
+            assert!(timeout_at(Instant::now() - MS, pending::<()>()).await.is_err());
+            let elapsed = timeout(Duration::ZERO, pending::<()>()).await.unwrap_err();
+            assert_eq!(elapsed.to_string(), "deadline has elapsed");
+            assert_eq!(std::io::Error::from(elapsed).kind(), std::io::ErrorKind::TimedOut);
+        });
+    }
+}
+
+#[test]
+fn a_sleep_can_be_reset_before_and_after_its_end() {
+    for runtime in paused() {
+        runtime.block_on(async {
+            let start = Instant::now();
+            let mut sleep = pin!(sleep(Duration::from_secs(100)));
+            assert!(poll_fn(|cx| Poll::Ready(sleep.as_mut().poll(cx).is_pending())).await);
+            sleep.as_mut().reset(start + Duration::from_secs(10));
+            sleep.as_mut().await;
+            assert!((10..11).contains(&start.elapsed().as_secs()));
+            assert!(sleep.is_elapsed());
+            sleep.as_mut().reset(start + Duration::from_secs(50));
+            assert!(!sleep.is_elapsed());
+            assert_eq!(sleep.deadline(), start + Duration::from_secs(50));
+            sleep.as_mut().await;
+            assert!((50..51).contains(&start.elapsed().as_secs()));
+        });
+    }
+}
+
+#[test]
+fn a_paused_clock_jumps_over_what_nobody_does() {
+    for runtime in paused() {
+        let real = std::time::Instant::now();
+        runtime.block_on(async {
+            let order = Arc::new(AtomicUsize::new(0));
+            let start = Instant::now();
+            let tasks: Vec<_> = [3u64, 1, 2]
+                .map(|hours| {
+                    let order = order.clone();
+                    reiver::spawn(async move {
+                        sleep(Duration::from_secs(3600 * hours)).await;
+                        (hours, order.fetch_add(1, SeqCst) + 1)
+                    })
+                })
+                .into();
+            for task in tasks {
+                let (hours, place) = task.await.unwrap();
+                assert_eq!(hours as usize, place);
+            }
+            assert!(start.elapsed() >= Duration::from_secs(3 * 3600));
+            assert!(start.elapsed() < Duration::from_secs(3 * 3600 + 60));
+        });
+        assert!(real.elapsed() < Duration::from_secs(30));
+    }
+}
+
+#[test]
+fn advance_moves_a_paused_clock_exactly() {
+    for runtime in paused() {
+        runtime.block_on(async {
+            let start = Instant::now();
+            let task = reiver::spawn(sleep(Duration::from_secs(5)));
+            time::advance(Duration::from_millis(1500)).await;
+            assert_eq!(start.elapsed(), Duration::from_millis(1500));
+            task.await.unwrap();
+            time::resume();
+            let real = std::time::Instant::now();
+            sleep(2 * MS).await;
+            assert!(real.elapsed() >= 2 * MS);
+        });
+    }
+}
+
+#[test]
+fn misuse_of_the_clock_says_so() {
+    let runtime = Builder::new_current_thread().start_paused(true).build().unwrap();
+    let message = |f: &dyn Fn()| {
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_err();
+        panic.downcast_ref::<&str>().map(|s| s.to_string()).unwrap()
+    };
+    let _guard = runtime.enter();
+    assert!(message(&time::pause).contains("paused already"));
+    time::resume();
+    assert!(message(&time::resume).contains("not paused"));
+    assert!(message(&|| drop(interval(Duration::ZERO))).contains("more than zero"));
+}
+
+#[test]
+fn intervals_and_missed_ticks() {
+    for (behavior, expected) in [
+        (MissedTickBehavior::Burst, [0, 10, 20, 30, 40]),
+        (MissedTickBehavior::Delay, [0, 10, 45, 55, 65]),
+        (MissedTickBehavior::Skip, [0, 10, 40, 50, 60]),
+    ] {
+        let runtime = Builder::new_current_thread().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let start = Instant::now();
+            let mut interval = interval(10 * MS);
+            interval.set_missed_tick_behavior(behavior);
+            let mut at = Vec::new();
+            at.push((interval.tick().await - start).as_millis());
+            // The tick at 10 is asked for at 35.
+            time::advance(35 * MS).await;
+            for _ in 0..4 {
+                at.push((interval.tick().await - start).as_millis());
+            }
+            // With Delay the pace starts at the late tick, whose instant the clock rounds up to.
+            for (got, wanted) in at.iter().zip(expected) {
+                assert!(got.abs_diff(wanted) <= 1, "{behavior:?}: {at:?}");
+            }
+            interval.reset();
+            let before = Instant::now();
+            interval.tick().await;
+            assert!(Instant::now() - before >= 10 * MS);
+        });
+    }
+}
+
+#[test]
+fn timers_survive_whoever_set_them() {
+    for runtime in runtimes() {
+        // Set by a root that ends: its slot's wheel is handed on.
+        let slept = runtime.block_on(async { reiver::spawn(sleep(20 * MS)) });
+        runtime.handle().block_on(slept).unwrap();
+        // Polled here, dropped after its runtime.
+        let mut pinned = Box::pin(sleep(Duration::from_secs(3600)));
+        runtime.block_on(poll_fn(|cx| {
+            assert!(pinned.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        }));
+        drop(runtime);
+        drop(pinned);
+    }
+}
+
+#[test]
+fn many_timers_from_many_tasks_each_fire_once() {
+    for runtime in runtimes() {
+        let fired = Arc::new(AtomicUsize::new(0));
+        runtime.block_on(async {
+            let tasks: Vec<_> = (0..10_000u64)
+                .map(|n| {
+                    let fired = fired.clone();
+                    reiver::spawn(async move {
+                        let cancelled = timeout(Duration::from_secs(100), sleep(MS)).await;
+                        cancelled.unwrap();
+                        sleep(Duration::from_micros(n % 3000)).await;
+                        fired.fetch_add(1, SeqCst);
+                    })
+                })
+                .collect();
+            for task in tasks {
+                task.await.unwrap();
+            }
+        });
+        assert_eq!(fired.load(SeqCst), 10_000);
+    }
+}
+
+#[test]
+fn blocking_in_place_does_not_hold_timers() {
+    let runtime = Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    runtime.block_on(async {
+        reiver::spawn(async {
+            let sleeper = reiver::spawn(sleep(MS));
+            reiver::task::yield_now().await;
+            reiver::task::block_in_place(|| {
+                reiver::runtime::Handle::current().block_on(sleeper).unwrap();
+            });
+        })
+        .await
+        .unwrap();
+    });
+}
+
+#[derive(Debug)]
+struct Noop;
+impl Future for Noop {
+    type Output = ();
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
+#[test]
+fn types_are_what_libraries_expect() {
+    fn check<T: Send + Sync + std::fmt::Debug + 'static>() {}
+    check::<time::Sleep>();
+    check::<time::Interval>();
+    check::<time::Timeout<Noop>>();
+}
