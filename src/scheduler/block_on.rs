@@ -8,7 +8,6 @@
 //! Where the thread cannot or should not be a worker — no slot is free, or it is a blocking job that
 //! bridges into async code while the runtime has workers — it waits on its park token.
 
-use super::shutdown::Forever;
 use super::worker::{Root, Worker};
 use super::{Shared, current};
 use crate::blocking::Spec;
@@ -169,6 +168,11 @@ impl Shared {
         let waker = Waker::from(flag.clone());
         let mut root = FutureRoot { future, flag, waker, behind: 0, result: None };
         guest.run(&mut root);
+        // Dropped while this thread had its only slot: who drives a runtime ends it. Asked after the
+        // slot was given back, so that one of the two sees the other.
+        if self.workers == 0 && self.is_closed() {
+            self.join(None);
+        }
         match root.result.expect("the loop ends when the root has") {
             Ok(output) => Some(output),
             Err(panic) => resume_unwind(panic),
@@ -211,7 +215,7 @@ impl Shared {
     /// Gives what timers are in the wheel of a slot without an owner to one that has one.
     fn move_timers(&self, from: usize, to: usize) {
         if self.driver.timers.migrate(from, to) {
-            self.unpark(to);
+            self.unpark_for_timer(to);
         }
     }
 
@@ -250,10 +254,6 @@ impl Guest {
         worker.run(root);
         if shared.workers > 0 {
             shared.move_timers(self.seat, shared.any_seat());
-        } else if shared.is_closed() {
-            // The runtime was dropped while this thread was its only worker: who else would end its
-            // tasks?
-            worker.run(&mut Forever);
         }
         self.deque = Some(worker.into_deque());
     }
@@ -299,7 +299,7 @@ pub(crate) fn block_in_place<R>(f: impl FnOnce() -> R) -> R {
     });
     let Some((runtime, seat)) = runtime else { return f() };
     let _stop = runtime.stand_in();
-    runtime.move_timers(seat, (seat + 1) % runtime.workers);
+    let _away = runtime.away(seat);
     // What `f` wakes or spawns must not be put where only this thread would find it.
     let _outside = current::set_worker(None);
     budget::without_budget(f)
