@@ -25,9 +25,9 @@ mod portable;
 mod tests;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) use epoll::{Events, Poller, SHORT_TRANSFER_DRAINS};
+pub(crate) use epoll::{Events, Poller, SHORT_TRANSFER_DRAINS, end_waits_on_time};
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) use portable::{Events, Poller, SHORT_TRANSFER_DRAINS};
+pub(crate) use portable::{Events, Poller, SHORT_TRANSFER_DRAINS, end_waits_on_time};
 
 #[cfg(not(unix))]
 compile_error!("reiver's poller needs edge-triggered readiness, which it has on Unix only so far");
