@@ -1,9 +1,9 @@
 //! A multi-threaded, work-stealing async runtime.
-#![allow(dead_code, unused_imports)]
-// while the parts arrive
 // What `internals` opens to the models is documented for readers of the source, not item by item.
 #![cfg_attr(all(feature = "model", debug_assertions), allow(missing_docs))]
 
+#[cfg(feature = "hyper")]
+pub mod hyper;
 pub mod io;
 #[doc(hidden)]
 pub mod macros;

@@ -478,6 +478,23 @@ fn a_current_thread_runtime_may_be_dropped_by_its_own_task() {
 }
 
 #[test]
+fn a_root_that_yields_goes_behind_what_is_queued() {
+    let runtime = one();
+    runtime.block_on(async {
+        let ran = Arc::new(AtomicUsize::new(0));
+        for _ in 0..20 {
+            let ran = ran.clone();
+            reiver::spawn(async move { ran.fetch_add(1, SeqCst) });
+        }
+        // One was in the `next` slot, which goes before the queue.
+        yield_now().await;
+        assert!(ran.load(SeqCst) >= 19, "{ran:?}");
+        yield_now().await;
+        assert_eq!(ran.load(SeqCst), 20);
+    });
+}
+
+#[test]
 fn a_runtime_may_be_dropped_by_a_panic() {
     for runtime in [one(), two()] {
         let task = runtime.spawn(pending::<()>());

@@ -1,6 +1,7 @@
 //! Time, real and paused.
 
 use reiver::runtime::{Builder, Runtime};
+use reiver::task;
 use reiver::time::{
     self, Duration, Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout, timeout_at,
 };
@@ -258,6 +259,25 @@ fn blocking_in_place_does_not_hold_timers() {
     });
 }
 
+#[test]
+fn a_worker_that_blocks_in_place_can_wait_for_a_timer_there() {
+    for workers in [1, 2] {
+        let runtime = Builder::new_multi_thread().worker_threads(workers).build().unwrap();
+        let wait = || {
+            let handle = reiver::runtime::Handle::current();
+            // This thread is no worker now: its timers go into a wheel of the runtime's choice.
+            for _ in 0..5 {
+                handle.block_on(sleep(MS));
+            }
+        };
+        let tasks: Vec<_> =
+            (0..4).map(|_| runtime.spawn(async move { task::block_in_place(wait) })).collect();
+        for task in tasks {
+            runtime.handle().block_on(task).unwrap();
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Noop;
 impl Future for Noop {
@@ -273,4 +293,19 @@ fn types_are_what_libraries_expect() {
     check::<time::Sleep>();
     check::<time::Interval>();
     check::<time::Timeout<Noop>>();
+}
+
+#[test]
+fn a_blocking_job_holds_a_paused_clock() {
+    for runtime in paused() {
+        for _ in 0..20 {
+            runtime.block_on(async {
+                let job = reiver::task::spawn_blocking(|| std::thread::sleep(2 * MS));
+                let day = Duration::from_secs(86_400);
+                assert!(timeout(day, job).await.is_ok(), "the clock jumped past a running job");
+                // And it jumps again afterwards.
+                assert!(timeout(day, pending::<()>()).await.is_err());
+            });
+        }
+    }
 }

@@ -5,7 +5,8 @@
 mod harness;
 
 use harness::{Bound, Model, must_reach, reached, thread};
-use reiver_model::internals::blocking::{Body, Config, Pool, Refused, Room, Spec};
+use reiver_model::internals::blocking::room::Room;
+use reiver_model::internals::blocking::{Body, Config, Pool, Refused, Spec};
 use reiver_model::internals::primitive::atomic::{AtomicUsize, Ordering::*};
 use reiver_model::internals::task::JoinHandle;
 use std::future::Future;
@@ -36,7 +37,7 @@ fn start(body: Body) -> io::Result<()> {
 
 /// A pool whose threads are started as asked.
 fn pool(max_threads: usize, reserved: usize) -> Pool {
-    Pool::new(config(max_threads, reserved), Box::new(start))
+    Pool::new(config(max_threads, reserved), Box::new(start), Box::new(|| ()))
 }
 
 /// Counts up, and wakes the thread that made it.
@@ -121,7 +122,7 @@ fn blocking_keepalive() {
         let mut config = config(2, 0);
         // Time-outs come at once: a sleeper that is not signalled tries to retire.
         config.keep_alive = Duration::ZERO;
-        let pool = Pool::new(config, Box::new(start));
+        let pool = Pool::new(config, Box::new(start), Box::new(|| ()));
         let latch = Latch::new();
         spawn(&pool, Spec::user(), &latch);
         spawn(&pool, Spec::user(), &latch);
@@ -181,7 +182,7 @@ fn blocking_spawn_failure() {
             0 => start(body),
             _ => Err(io::ErrorKind::WouldBlock.into()),
         };
-        let pool = Pool::new(config(2, 0), Box::new(hook));
+        let pool = Pool::new(config(2, 0), Box::new(hook), Box::new(|| ()));
         let latch = Latch::new();
         spawn(&pool, Spec::user(), &latch);
         let (theirs, other) = (latch.clone(), pool.clone());
@@ -203,7 +204,7 @@ fn blocking_first_failure() {
             0 => Err(io::ErrorKind::WouldBlock.into()),
             _ => start(body),
         };
-        let pool = Pool::new(config(1, 0), Box::new(hook));
+        let pool = Pool::new(config(1, 0), Box::new(hook), Box::new(|| ()));
         let latch = Latch::new();
         let submit = |pool: &Pool, latch: &Arc<Latch>| {
             let job = latch.clone();

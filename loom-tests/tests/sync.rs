@@ -437,10 +437,10 @@ fn mpsc_send_recv() {
 /// One sender runs through several blocks while the receiver gives them back.
 #[test]
 fn mpsc_blocks() {
-    model("mpsc_blocks", Bound::Preemptions(3), || {
+    model("mpsc_blocks", Bound::Preemptions(2), || {
         let (tx, mut rx) = mpsc::unbounded_channel();
-        let sender = spawn(move || (0..5).for_each(|n| tx.send(n).unwrap()));
-        for n in 0..5 {
+        let sender = spawn(move || (0..4).for_each(|n| tx.send(n).unwrap()));
+        for n in 0..4 {
             assert_eq!(wait(rx.recv()), Some(n));
         }
         assert_eq!(wait(rx.recv()), None);

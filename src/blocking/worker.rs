@@ -125,7 +125,11 @@ impl Worker {
                 // The end of a job is the start of the next: one look at the clock.
                 let start = now.unwrap_or_else(|| shared.now());
                 self.stats.begin(job.id(), job.queued_at(), start);
+                let announced = job.is_announced();
                 job.run();
+                if announced {
+                    (shared.after_job)();
+                }
                 let end = shared.now();
                 self.stats.end(start, end);
                 now = Some(end);

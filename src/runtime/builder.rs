@@ -35,6 +35,7 @@ pub struct Builder {
     flavor: Flavor,
     worker_threads: Option<usize>,
     max_blocking_threads: usize,
+    max_blocking_queue: Option<usize>,
     thread_name: NameFn,
     thread_stack_size: Option<usize>,
     thread_keep_alive: Duration,
@@ -66,6 +67,7 @@ impl Builder {
             flavor,
             worker_threads: None,
             max_blocking_threads: 512,
+            max_blocking_queue: None,
             thread_name: Arc::new(|| "reiver-worker".to_owned()),
             thread_stack_size: None,
             thread_keep_alive: Duration::from_secs(10),
@@ -114,6 +116,15 @@ impl Builder {
     pub fn max_blocking_threads(&mut self, threads: usize) -> &mut Self {
         assert!(threads > 0, "max_blocking_threads must be at least 1");
         self.max_blocking_threads = threads;
+        self
+    }
+
+    /// How many blocking jobs may wait for a thread before
+    /// [`try_spawn_blocking`](crate::task::try_spawn_blocking) refuses and
+    /// [`submit_blocking`](crate::task::submit_blocking) waits. By default there is no limit, and
+    /// [`spawn_blocking`](crate::task::spawn_blocking) knows none.
+    pub fn max_blocking_queue(&mut self, jobs: usize) -> &mut Self {
+        self.max_blocking_queue = Some(jobs);
         self
     }
 
@@ -189,6 +200,8 @@ impl Builder {
         let mut config = Config::default();
         config.max_threads = self.max_blocking_threads;
         config.keep_alive = self.thread_keep_alive;
+        config.max_queue = self.max_blocking_queue;
+        let runtime = weak.clone();
         let start = move |body: Body| {
             let (weak, hooks) = (weak.clone(), threads.clone());
             let thread = threads.builder().spawn(move || {
@@ -201,7 +214,8 @@ impl Builder {
             drop(thread);
             Ok(())
         };
-        Pool::new(config, Box::new(start))
+        let after_job = move || drop(runtime.upgrade().map(|shared| shared.release_clock()));
+        Pool::new(config, Box::new(start), Box::new(after_job))
     }
 
     fn workers(&self) -> io::Result<usize> {

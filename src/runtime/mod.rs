@@ -15,7 +15,10 @@
 mod builder;
 mod handle;
 mod metrics;
+#[cfg(test)]
+mod tests;
 
+pub use crate::blocking::{Histogram, Running as BlockingJob};
 pub use builder::Builder;
 pub use handle::{EnterGuard, Handle, TryCurrentError};
 pub use metrics::RuntimeMetrics;

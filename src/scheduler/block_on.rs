@@ -8,7 +8,6 @@
 //! Where the thread cannot or should not be a worker — no slot is free, or it is a blocking job that
 //! bridges into async code while the runtime has workers — it waits on its park token.
 
-use super::shutdown::Forever;
 use super::worker::{Root, Worker};
 use super::{Shared, current};
 use crate::blocking::Spec;
@@ -65,7 +64,12 @@ impl RootWaker {
     /// Whether there was a wake since the last call.
     fn take(&self) -> bool {
         // Acquire: pairs with the Release in `wake_by_ref`.
-        self.woken.load(Relaxed) && self.woken.swap(false, AcqRel)
+        self.is_set() && self.woken.swap(false, AcqRel)
+    }
+
+    fn is_set(&self) -> bool {
+        // Relaxed: set by this thread, or followed by an unpark of it.
+        self.woken.load(Relaxed)
     }
 }
 
@@ -74,11 +78,17 @@ struct FutureRoot<'a, F: Future> {
     future: Pin<&'a mut F>,
     flag: Arc<RootWaker>,
     waker: Waker,
+    /// Tasks that go first, because the future woke itself while they were queued.
+    behind: usize,
     result: Option<Result<F::Output, Box<dyn Any + Send>>>,
 }
 
 impl<F: Future> Root for FutureRoot<'_, F> {
     fn step(&mut self, worker: &Worker) -> ControlFlow<()> {
+        if self.behind > 0 {
+            self.behind -= 1;
+            return ControlFlow::Continue(());
+        }
         if !self.flag.take() {
             return ControlFlow::Continue(());
         }
@@ -89,16 +99,21 @@ impl<F: Future> Root for FutureRoot<'_, F> {
             catch_unwind(AssertUnwindSafe(|| budget::with_budget(|| future.poll(&mut cx))))
         });
         match poll {
-            Ok(Poll::Pending) => return ControlFlow::Continue(()),
+            Ok(Poll::Pending) => {
+                if self.flag.is_set() {
+                    self.behind = worker.queued();
+                }
+                return ControlFlow::Continue(());
+            }
             Ok(Poll::Ready(output)) => self.result = Some(Ok(output)),
             Err(panic) => self.result = Some(Err(panic)),
         }
         ControlFlow::Break(())
     }
 
-    fn is_woken(&self) -> bool {
-        // Relaxed: set by this thread, or followed by an unpark of this seat.
-        self.flag.woken.load(Relaxed)
+    fn is_woken(&mut self) -> bool {
+        self.behind = 0;
+        self.flag.is_set()
     }
 }
 
@@ -110,9 +125,8 @@ impl Root for StandIn {
         if self.0.take() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    fn is_woken(&self) -> bool {
-        // Relaxed: as in `FutureRoot`.
-        self.0.woken.load(Relaxed)
+    fn is_woken(&mut self) -> bool {
+        self.0.is_set()
     }
 }
 
@@ -152,8 +166,13 @@ impl Shared {
         let guest = Guest::new(self)?;
         let flag = RootWaker::new(Reach::Seat(self.clone(), guest.seat));
         let waker = Waker::from(flag.clone());
-        let mut root = FutureRoot { future, flag, waker, result: None };
+        let mut root = FutureRoot { future, flag, waker, behind: 0, result: None };
         guest.run(&mut root);
+        // Dropped while this thread had its only slot: who drives a runtime ends it. Asked after the
+        // slot was given back, so that one of the two sees the other.
+        if self.workers == 0 && self.is_closed() {
+            self.join(None);
+        }
         match root.result.expect("the loop ends when the root has") {
             Ok(output) => Some(output),
             Err(panic) => resume_unwind(panic),
@@ -196,7 +215,7 @@ impl Shared {
     /// Gives what timers are in the wheel of a slot without an owner to one that has one.
     fn move_timers(&self, from: usize, to: usize) {
         if self.driver.timers.migrate(from, to) {
-            self.unpark(to);
+            self.unpark_for_timer(to);
         }
     }
 
@@ -235,10 +254,6 @@ impl Guest {
         worker.run(root);
         if shared.workers > 0 {
             shared.move_timers(self.seat, shared.any_seat());
-        } else if shared.is_closed() {
-            // The runtime was dropped while this thread was its only worker: who else would end its
-            // tasks?
-            worker.run(&mut Forever);
         }
         self.deque = Some(worker.into_deque());
     }
@@ -284,7 +299,7 @@ pub(crate) fn block_in_place<R>(f: impl FnOnce() -> R) -> R {
     });
     let Some((runtime, seat)) = runtime else { return f() };
     let _stop = runtime.stand_in();
-    runtime.move_timers(seat, (seat + 1) % runtime.workers);
+    let _away = runtime.away(seat);
     // What `f` wakes or spawns must not be put where only this thread would find it.
     let _outside = current::set_worker(None);
     budget::without_budget(f)

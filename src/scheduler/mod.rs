@@ -19,7 +19,7 @@ pub(crate) use worker::Worker;
 
 use crate::blocking::{Pool, Spec};
 use crate::driver::Driver;
-use crate::primitive::atomic::AtomicBool;
+use crate::primitive::atomic::{AtomicBool, AtomicUsize};
 use crate::primitive::deque::{self, Injector};
 use crate::primitive::{Arc, Mutex, in_model, thread};
 use crate::task::{Header, JoinHandle, Registry, Runnable, Schedule, Spawn, TaskInfo, Why};
@@ -45,6 +45,8 @@ pub struct Shared {
     slots: Box<[Pad<Slot>]>,
     /// How many permanent workers there are: none in a current-thread runtime.
     workers: usize,
+    /// How many owners of slots are away.
+    away: AtomicUsize,
     /// The deques of guest slots without an owner, and who waits for one.
     guests: Mutex<Guests>,
     pub(crate) driver: Driver,
@@ -52,6 +54,8 @@ pub struct Shared {
     registry: Registry,
     /// The runtime shuts down: no task is accepted, and workers end when the last is gone.
     closed: AtomicBool,
+    /// Blocking jobs that must end before a paused clock may jump.
+    holding_clock: AtomicUsize,
     pub(crate) threads: Threads,
 }
 
@@ -90,12 +94,14 @@ impl Shared {
             idle: Idle::new(seats),
             slots,
             workers,
+            away: AtomicUsize::new(0),
             guests: Mutex::new(Guests { free, waiting: Vec::new() }),
             driver,
             pool: pool(weak.clone()),
             // One more for tasks spawned by threads that are no workers.
             registry: Registry::new(seats + 1),
             closed: AtomicBool::new(false),
+            holding_clock: AtomicUsize::new(0),
             threads: Threads::default(),
         });
         Ok((shared, Seats(deques)))
@@ -148,11 +154,20 @@ impl Shared {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        let spec = Spec { name, location, home: self.home(), ..Spec::user() };
-        match self.pool.spawn(spec, f) {
+        match self.pool.spawn(self.blocking_spec(name, location), f) {
             Ok(handle) => handle,
             Err(refused) => panic!("{refused}"),
         }
+    }
+
+    /// What a user's closure is spawned with. From here on it holds a paused clock.
+    pub(crate) fn blocking_spec(
+        &self,
+        name: Option<Box<str>>,
+        location: &'static Location<'static>,
+    ) -> Spec {
+        let announced = self.hold_clock();
+        Spec { announced, name, location, home: self.home(), ..Spec::user() }
     }
 
     /// Takes a task from a thread that is no worker of this runtime.

@@ -2,12 +2,14 @@
 //!
 //! # Shutdown, in steps
 //!
-//! 1. `closed` is set and every registry list is closed: no task is accepted any more.
+//! 1. Every registry list is closed, so that no task is accepted any more, and then `closed` is set.
+//!    In the other order a worker could find all lists empty and end while one still took a task.
 //! 2. Every listed task is asked to end; those that wait are put into the injector.
 //! 3. Everybody is woken. Workers go on with the ordinary loop, in which a cancelled task is dropped
 //!    instead of polled.
-//! 4. A worker with nothing to do that finds the registry empty wakes the others and ends. Whoever
-//!    ended the last task comes to this point after it, so nobody sleeps for ever.
+//! 4. A worker with nothing to do that finds the registry empty wakes the others and ends. So does a
+//!    guest that leaves. Whoever ended the last task comes to one of these points after it, so nobody
+//!    sleeps for ever.
 //! 5. The thread that shuts down waits for the count of live workers to reach zero, or for the
 //!    deadline. A worker that is stuck inside a task ends by itself when the task returns.
 
@@ -34,7 +36,7 @@ struct State {
 }
 
 /// The root of a permanent worker: nothing but tasks, until the runtime has ended.
-pub(super) struct Forever;
+struct Forever;
 
 impl Root for Forever {
     fn step(&mut self, _: &Worker) -> ControlFlow<()> {
@@ -83,9 +85,9 @@ impl Shared {
 
     /// Refuses new tasks and asks all others to end.
     pub(crate) fn close(&self) {
-        // Release: pairs with the Acquire in `has_ended`.
-        self.closed.store(true, Release);
         self.registry.close();
+        // Release: pairs with the Acquire in `is_closed`: who sees it finds the lists closed.
+        self.closed.store(true, Release);
         self.registry.abort_all(|task| self.injector.push(task));
         self.driver.reactor.shutdown();
         self.unpark_all();

@@ -13,6 +13,8 @@ pub struct Slot {
     pub(super) stealer: Stealer<Runnable>,
     /// Whether a thread owns this slot now. Workers' slots always have one; guests' come and go.
     pub(super) owned: AtomicBool,
+    /// The owner blocks inside a task: whoever has the turn looks after its wheel. See `time.rs`.
+    pub(super) away: AtomicBool,
     pub(super) counters: Counters,
 }
 
@@ -22,6 +24,7 @@ impl Slot {
             parker: Parker::new(),
             stealer,
             owned: AtomicBool::new(false),
+            away: AtomicBool::new(false),
             counters: Counters::default(),
         }
     }

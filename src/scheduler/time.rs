@@ -36,13 +36,61 @@ impl Shared {
             let polled = f(wheel);
             // The owner of a wheel is awake when it comes here.
             if polled == Polled::PendingEarlier && worker.is_none() {
-                // Pairs with the fence in `Idle::sleep`: either its owner sees the timer before it
-                // sleeps, or we find it asleep.
-                fence(SeqCst);
-                self.unpark(wheel);
+                self.unpark_for_timer(wheel);
             }
             polled
         })
+    }
+
+    /// Makes whoever drives `wheel` look at its earliest timer, which has just come there.
+    pub(super) fn unpark_for_timer(&self, wheel: usize) {
+        // Pairs with the fence in `Idle::sleep`: either the wheel's owner sees the timer before it
+        // sleeps, or we find it asleep. And with the one in `away`: either we see that the owner goes
+        // away, or it sees the timer and tells the poller itself.
+        fence(SeqCst);
+        // Relaxed: behind the fence.
+        if self.slots[wheel].away.load(Relaxed) {
+            self.driver.notify();
+        } else {
+            self.unpark(wheel);
+        }
+    }
+
+    /// The owner of `seat` is about to block, and sees no timer until the result is dropped. Whoever
+    /// has the turn, and every busy worker now and then, looks after its wheel meanwhile.
+    ///
+    /// The other way is to move the timers to somebody else's wheel. But threads that are no workers
+    /// go on putting timers into this one, and the only worker of a runtime has no other.
+    pub(super) fn away(&self, seat: usize) -> Away<'_> {
+        // Relaxed: read behind a fence, or after the notification.
+        self.slots[seat].away.store(true, Relaxed);
+        self.away.fetch_add(1, Relaxed);
+        // Pairs with the fence in `unpark_for_timer`.
+        fence(SeqCst);
+        if self.driver.timers.next_deadline(seat).is_some() {
+            // Kept by the poller if nobody waits there now: who comes next looks again.
+            self.driver.notify();
+        }
+        Away { shared: self, seat }
+    }
+
+    fn seats_away(&self) -> impl Iterator<Item = usize> {
+        // Relaxed: who goes away notifies the poller, which comes back here.
+        let any = self.away.load(Relaxed) > 0;
+        let seats = if any { 0..self.slots.len() } else { 0..0 };
+        seats.filter(|&seat| self.slots[seat].away.load(Relaxed))
+    }
+
+    /// Fires what is due in the wheel of `seat`, which the caller owns, and of those who are away.
+    pub(super) fn expire_timers(&self, seat: usize) {
+        self.driver.expire(seat);
+        self.seats_away().for_each(|seat| self.driver.expire(seat));
+    }
+
+    /// How long the owner of `seat` may sleep, if it has the turn.
+    pub(super) fn until_next_timer(&self, seat: usize) -> Option<Duration> {
+        let others = self.seats_away().filter_map(|seat| self.driver.until_next(seat));
+        self.driver.until_next(seat).into_iter().chain(others).min()
     }
 
     /// Moves the paused clock forward and fires what is due then. `false`: it is not paused.
@@ -52,13 +100,32 @@ impl Shared {
         moved
     }
 
+    /// Keeps a paused clock from jumping until [`release_clock`](Self::release_clock). `false`: the
+    /// clock runs, and nothing is owed.
+    pub(super) fn hold_clock(&self) -> bool {
+        let paused = self.driver.clock().is_paused();
+        if paused {
+            // Relaxed: the caller is a worker or will wake one; the job's end is what must be seen.
+            self.holding_clock.fetch_add(1, Relaxed);
+        }
+        paused
+    }
+
+    /// A blocking job that held the clock has ended, and its joiner has been woken.
+    pub(crate) fn release_clock(&self) {
+        // AcqRel: pairs with the Acquire in `auto_advance`: the wake of the joiner is seen.
+        self.holding_clock.fetch_sub(1, AcqRel);
+        self.unpark_all();
+    }
+
     /// With every worker asleep and the clock paused, nothing happens any more until the clock reaches
     /// the next timer: moves it there. `true`: it did, and some may have fired.
     ///
     /// The last worker to fall asleep does it; should two think that they are the last, they move the
     /// clock to the same tick.
     pub(super) fn auto_advance(&self) -> bool {
-        if !self.driver.clock().is_paused() || self.has_work() {
+        // Acquire: pairs with `release_clock`.
+        if self.holding_clock.load(Acquire) > 0 || self.has_work() {
             return false;
         }
         // Relaxed: a slot whose owner has just left has no work either.
@@ -70,5 +137,21 @@ impl Shared {
         let moved = self.driver.clock().advance_to(next);
         self.driver.expire_all(self.slots.len());
         moved
+    }
+}
+
+/// Ends the absence of a slot's owner when dropped.
+#[must_use = "dropping it ends the absence"]
+pub(super) struct Away<'a> {
+    shared: &'a Shared,
+    seat: usize,
+}
+
+impl Drop for Away<'_> {
+    fn drop(&mut self) {
+        // Relaxed: the owner looks at its wheel itself before it sleeps, and a notification too many
+        // does no harm.
+        self.shared.away.fetch_sub(1, Relaxed);
+        self.shared.slots[self.seat].away.store(false, Relaxed);
     }
 }

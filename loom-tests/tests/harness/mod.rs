@@ -18,6 +18,8 @@
 
 #![allow(dead_code, unused_imports)] // each test file uses its own part
 
+pub mod poison;
+
 use reiver_model::internals::primitive as facade;
 use std::collections::BTreeMap;
 use std::process::{Command, Output};

@@ -1,0 +1,219 @@
+//! hyper's runtime traits, for servers and clients on reiver (feature `hyper`).
+//!
+//! ```ignore
+//! let (stream, _) = listener.accept().await?;
+//! hyper::server::conn::http1::Builder::new()
+//!     .timer(HyperTimer::new())
+//!     .serve_connection(HyperIo::new(stream), service)
+//!     .await?;
+//! ```
+//!
+//! `examples/service.rs` is a whole service. HTTP/2 needs [`HyperExecutor`] too.
+
+use crate::io::{AsyncRead, AsyncWrite, ReadBuf};
+use crate::time::{Instant, Sleep, sleep, sleep_until};
+use ::hyper::rt::{self, Executor, ReadBufCursor, Timer};
+use pin_project_lite::pin_project;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+/// Spawns hyper's background futures on the current runtime.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct HyperExecutor;
+
+impl HyperExecutor {
+    /// An executor.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl<F> Executor<F> for HyperExecutor
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, future: F) {
+        crate::tasks::spawn(future);
+    }
+}
+
+/// Gives hyper reiver's timers.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct HyperTimer;
+
+impl HyperTimer {
+    /// A timer.
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl Timer for HyperTimer {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn rt::Sleep>> {
+        Box::pin(HyperSleep { sleep: sleep(duration) })
+    }
+
+    fn sleep_until(&self, deadline: std::time::Instant) -> Pin<Box<dyn rt::Sleep>> {
+        Box::pin(HyperSleep { sleep: sleep_until(deadline.into()) })
+    }
+
+    fn now(&self) -> std::time::Instant {
+        Instant::now().into_std()
+    }
+
+    fn reset(&self, sleep: &mut Pin<Box<dyn rt::Sleep>>, deadline: std::time::Instant) {
+        match sleep.as_mut().downcast_mut_pin::<HyperSleep>() {
+            Some(sleep) => sleep.project().sleep.reset(deadline.into()),
+            None => *sleep = self.sleep_until(deadline),
+        }
+    }
+}
+
+pin_project! {
+    struct HyperSleep {
+        #[pin]
+        sleep: Sleep,
+    }
+}
+
+impl Future for HyperSleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.project().sleep.poll(cx)
+    }
+}
+
+impl rt::Sleep for HyperSleep {}
+
+pin_project! {
+    /// A stream of ours (or of any crate that implements `AsyncRead` and `AsyncWrite`) as hyper's, and
+    /// the other way round.
+    #[derive(Debug)]
+    pub struct HyperIo<T> {
+        #[pin]
+        inner: T,
+    }
+}
+
+impl<T> HyperIo<T> {
+    /// Wraps a stream.
+    pub fn new(inner: T) -> Self {
+        Self { inner }
+    }
+
+    /// The stream.
+    pub fn inner(&self) -> &T {
+        &self.inner
+    }
+
+    /// The stream.
+    pub fn inner_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+
+    /// The stream.
+    pub fn into_inner(self) -> T {
+        self.inner
+    }
+}
+
+impl<T: AsyncRead> rt::Read for HyperIo<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        // SAFETY: the memory is only handed on as uninitialised; nothing is read from it here, and
+        // what `AsyncRead` implementations write stays written.
+        let mut buffer = ReadBuf::uninit(unsafe { cursor.as_mut() });
+        ready!(self.project().inner.poll_read(cx, &mut buffer))?;
+        let filled = buffer.filled().len();
+        // SAFETY: `ReadBuf` says that this many bytes are initialised.
+        unsafe { cursor.advance(filled) };
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite> rt::Write for HyperIo<T> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.project().inner.poll_write(cx, buffer)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().inner.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().inner.poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.project().inner.poll_write_vectored(cx, buffers)
+    }
+}
+
+impl<T: rt::Read> AsyncRead for HyperIo<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        // SAFETY: hyper's buffer only ever writes to the memory.
+        let mut inner = rt::ReadBuf::uninit(unsafe { buffer.unfilled_mut() });
+        ready!(self.project().inner.poll_read(cx, inner.unfilled()))?;
+        let filled = inner.filled().len();
+        // SAFETY: hyper's buffer says that this many bytes are initialised.
+        unsafe { buffer.assume_init(filled) };
+        buffer.advance(filled);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: rt::Write> AsyncWrite for HyperIo<T> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.project().inner.poll_write(cx, buffer)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().inner.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().inner.poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.project().inner.poll_write_vectored(cx, buffers)
+    }
+}
