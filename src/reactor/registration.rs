@@ -8,6 +8,7 @@ use super::{Interest, Ready, shut_down_error};
 use crate::primitive::poll::{SHORT_TRANSFER_DRAINS, Watch};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::task::{Context, Poll, ready};
 
 /// A registered descriptor. Dropping it ends the registration, also after the runtime is gone.
@@ -192,6 +193,12 @@ impl Registration {
         self.source().word().clear(seen.without_closed());
     }
 
+    /// Says that an operation after `seen` gave `WouldBlock`: nothing of it holds, not even the end of
+    /// a direction. Ignored if there has been an event since.
+    pub(crate) fn would_block(&self, seen: ReadyEvent) {
+        self.source().word().clear(seen);
+    }
+
     /// Says that an operation after `seen` moved some bytes, but fewer than asked for: the next one
     /// would block, where that can be known, and is not tried.
     ///
@@ -253,6 +260,10 @@ impl Registration {
         }
     }
 }
+
+// What a panic interrupts leaves a registration as it was: readiness is only ever a hint.
+impl UnwindSafe for Registration {}
+impl RefUnwindSafe for Registration {}
 
 impl Drop for Registration {
     fn drop(&mut self) {
