@@ -251,7 +251,12 @@ impl TcpStream {
     }
 
     pub(super) fn shutdown_output(&self) -> io::Result<()> {
-        self.0.io().shutdown(Shutdown::Write)
+        match self.0.io().shutdown(Shutdown::Write) {
+            // The peer has reset the connection: the output has ended. An error here would make that
+            // of `shutdown`, in a race with whoever closes first, which is no error anywhere else.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            ended => ended,
+        }
     }
 }
 
