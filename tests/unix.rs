@@ -340,8 +340,7 @@ fn named_pipes() {
 #[test]
 fn ends_of_pipes_from_elsewhere() {
     on_each(|| async {
-        let (read, write) = std::io::pipe().unwrap();
-        let (read, write) = (OwnedFd::from(read), OwnedFd::from(write));
+        let (read, write) = rustix::pipe::pipe().unwrap();
         let clone = |fd: &OwnedFd| fd.try_clone().unwrap();
         let wrong = pipe::Receiver::from_owned_fd(clone(&write)).unwrap_err();
         assert_eq!(wrong.kind(), ErrorKind::InvalidInput);

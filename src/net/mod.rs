@@ -7,7 +7,7 @@
 //!
 //! What each file owns: `socket.rs` a registered descriptor and its operations; `methods.rs` the
 //! methods that several types have; `split.rs` the halves of streams; `datagram.rs` whole messages;
-//! `addr.rs` names to addresses; `async_fd.rs` descriptors of the user's; `sys/` what differs between
+//! `addr.rs` names to addresses; `async_fd/` descriptors of the user's; `sys/` what differs between
 //! systems.
 
 mod addr;

@@ -13,12 +13,13 @@ use crate::runtime::Handle;
 use crate::scheduler::{self, Shared};
 use crate::task::budget;
 use bytes::BufMut;
+use rustix::io::retry_on_intr;
 use socket2::{SockAddr, SockRef};
 use std::fmt;
 use std::future::poll_fn;
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 use tokio::io::ReadBuf;
 
@@ -241,7 +242,7 @@ unsafe impl Bytes for std::os::unix::net::UnixStream {
     }
 }
 
-// Pipes, and whatever a caller says is one.
+// Pipes, and whatever a caller says is one: a terminal, say, which a signal interrupts.
 // SAFETY: `read` fills from the first byte on and says how far.
 unsafe impl Bytes for OwnedFd {
     // A pipe in packet mode gives one packet at a time.
@@ -249,12 +250,12 @@ unsafe impl Bytes for OwnedFd {
 
     #[inline]
     fn read_into(&self, buf: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
-        Ok(rustix::io::read(self, buf)?.0.len())
+        Ok(retry_on_intr(|| rustix::io::read(self, &mut *buf).map(|(read, _)| read.len()))?)
     }
 
     #[inline]
     fn write_from(&self, buf: &[u8]) -> io::Result<usize> {
-        Ok(rustix::io::write(self, buf)?)
+        Ok(retry_on_intr(|| rustix::io::write(self, buf))?)
     }
 }
 

@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 ///
 /// Wakers: [`poll_read_ready`](Self::poll_read_ready), [`poll_write_ready`](Self::poll_write_ready)
 /// and [`poll_io`](Self::poll_io) keep one a direction, that of the last call; any number of tasks
-/// may use [`readiness`](Self::readiness) and [`async_io`](Self::async_io).
+/// may use [`readiness`](Self::readiness), and [`try_io`](Self::try_io) after it.
 #[derive(Debug)]
 pub(crate) struct Registration {
     slot: Slot,
@@ -146,32 +146,6 @@ impl Registration {
             self.source().word().clear(seen);
         }
         result
-    }
-
-    /// Runs `operation` each time there is readiness for `interest`, until it gives something else
-    /// than `WouldBlock`.
-    ///
-    /// # Errors
-    ///
-    /// As [`poll_io`](Self::poll_io).
-    ///
-    /// # Cancel safety
-    ///
-    /// When the future is dropped, `operation` has given nothing but `WouldBlock`.
-    pub(crate) async fn async_io<R>(
-        &self,
-        interest: Interest,
-        mut operation: impl FnMut() -> io::Result<R>,
-    ) -> io::Result<R> {
-        loop {
-            let seen = self.readiness(interest).await?;
-            match operation() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.source().word().clear(seen);
-                }
-                result => return result,
-            }
-        }
     }
 
     /// Waits for `interest`. Any number of tasks may wait.

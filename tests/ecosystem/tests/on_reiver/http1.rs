@@ -17,13 +17,21 @@ use std::sync::Arc;
 
 type Task = JoinHandle<Result<(), hyper::Error>>;
 
+/// How long the server waits for a header where that is not the test.
+const PATIENT: Duration = Duration::from_secs(60);
+
 /// Serves one connection until it ends; `stop` asks it to end after the request it is in.
-fn serve(stream: TcpStream, gate: Arc<Gate>, stop: Option<oneshot::Receiver<()>>) -> Task {
+fn serve(
+    stream: TcpStream,
+    gate: Arc<Gate>,
+    stop: Option<oneshot::Receiver<()>>,
+    patience: Duration,
+) -> Task {
     reiver::spawn(async move {
         let service = service_fn(move |request| answer(request, gate.clone()));
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(HyperTimer::new())
-            .header_read_timeout(Duration::from_millis(200))
+            .header_read_timeout(patience)
             .serve_connection(HyperIo::new(stream), service);
         let mut connection = pin!(connection);
         let stop = async {
@@ -49,7 +57,7 @@ async fn client(stream: TcpStream) -> Fallible<(SendRequest<Body>, Task)> {
 fn requests_in_turn_on_one_connection() {
     on_reiver(|| async {
         let (stream, accepted) = pair().await?;
-        let server = serve(accepted, Gate::new(), None);
+        let server = serve(accepted, Gate::new(), None, PATIENT);
         let (mut sender, connection) = client(stream).await?;
         for size in [0, 1, 1000, 3 << 20] {
             assert_eq!(body(sender.send_request(get("/hello")).await?).await?, "hello");
@@ -72,7 +80,7 @@ fn a_client_that_drops_its_connection_in_the_middle() {
     on_reiver(|| async {
         let (stream, accepted) = pair().await?;
         let gate = Gate::new();
-        let server = serve(accepted, gate.clone(), None);
+        let server = serve(accepted, gate.clone(), None, PATIENT);
         let (mut sender, connection) = client(stream).await?;
         let asking =
             reiver::spawn(async move { sender.send_request(get("/gate")).await.map(drop) });
@@ -93,7 +101,7 @@ fn a_server_that_drops_its_connection_in_the_middle() {
     on_reiver(|| async {
         let (stream, accepted) = pair().await?;
         let gate = Gate::new();
-        let server = serve(accepted, gate.clone(), None);
+        let server = serve(accepted, gate.clone(), None, PATIENT);
         let (mut sender, connection) = client(stream).await?;
         let asking =
             reiver::spawn(async move { sender.send_request(get("/gate")).await.map(drop) });
@@ -112,7 +120,7 @@ fn graceful_shutdown_finishes_the_request_it_is_in() {
         let (stream, accepted) = pair().await?;
         let (stop, stopped) = oneshot::channel();
         let gate = Gate::new();
-        let server = serve(accepted, gate.clone(), Some(stopped));
+        let server = serve(accepted, gate.clone(), Some(stopped), PATIENT);
         let (mut sender, connection) = client(stream).await?;
         let asking = sender.send_request(get("/gate"));
         let asking = reiver::spawn(asking);
@@ -133,7 +141,7 @@ fn a_header_that_never_ends_meets_the_timer() {
     on_reiver(|| async {
         let (mut stream, accepted) = pair().await?;
         let start = Instant::now();
-        let server = serve(accepted, Gate::new(), None);
+        let server = serve(accepted, Gate::new(), None, Duration::from_millis(200));
         stream.write_all(b"GET /hello HTTP/1.1\r\nhost: ").await?;
         assert!(server.await?.unwrap_err().is_timeout());
         assert!(start.elapsed() >= Duration::from_millis(200));
@@ -145,7 +153,7 @@ fn a_header_that_never_ends_meets_the_timer() {
 fn no_http_at_all() {
     on_reiver(|| async {
         let (mut stream, accepted) = pair().await?;
-        let server = serve(accepted, Gate::new(), None);
+        let server = serve(accepted, Gate::new(), None, PATIENT);
         stream.write_all(b"what is this?\r\n\r\n").await?;
         let mut reply = String::new();
         stream.read_to_string(&mut reply).await?;
