@@ -118,12 +118,10 @@ fn shutdown_waits_for_what_runs_until_the_deadline() {
         Builder::new_multi_thread().worker_threads(1).max_blocking_threads(1).build().unwrap();
     let (started, begun) = mpsc::channel();
     let counter = ran.clone();
-    let job = runtime.handle().block_on(async {
-        spawn_blocking(move || {
-            started.send(()).unwrap();
-            std::thread::sleep(Duration::from_millis(30));
-            counter.fetch_add(1, SeqCst);
-        })
+    let job = runtime.spawn_blocking(move || {
+        started.send(()).unwrap();
+        std::thread::sleep(Duration::from_millis(30));
+        counter.fetch_add(1, SeqCst);
     });
     begun.recv().unwrap();
     drop(runtime);
@@ -133,11 +131,9 @@ fn shutdown_waits_for_what_runs_until_the_deadline() {
     let runtime = Runtime::new().unwrap();
     let (free, blocked) = mpsc::channel::<()>();
     let (started, begun) = mpsc::channel();
-    let job = runtime.handle().block_on(async {
-        spawn_blocking(move || {
-            started.send(()).unwrap();
-            blocked.recv()
-        })
+    let job = runtime.spawn_blocking(move || {
+        started.send(()).unwrap();
+        blocked.recv()
     });
     begun.recv().unwrap();
     let start = Instant::now();
@@ -164,7 +160,7 @@ fn a_job_after_the_end_is_cancelled() {
 fn a_runtime_may_be_dropped_inside_a_job() {
     let outer = Runtime::new().unwrap();
     let inner = Runtime::new().unwrap();
-    let job = outer.handle().block_on(async { spawn_blocking(move || drop(inner)) });
+    let job = outer.spawn_blocking(move || drop(inner));
     outer.block_on(job).unwrap();
 }
 

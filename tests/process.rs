@@ -1,4 +1,5 @@
-//! Children: streams, ends, zombies, descriptors.
+//! Children: streams, ends, zombies, descriptors. `/proc` tells what is left of them.
+#![cfg(target_os = "linux")]
 
 use reiver::io::{AsyncReadExt, AsyncWriteExt};
 use reiver::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};

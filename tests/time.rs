@@ -206,7 +206,8 @@ fn intervals_and_missed_ticks() {
 fn timers_survive_whoever_set_them() {
     for runtime in runtimes() {
         // Set by a root that ends: its slot's wheel is handed on.
-        let slept = runtime.block_on(async { reiver::spawn(sleep(20 * MS)) });
+        let root = async { Some(reiver::spawn(sleep(20 * MS))) };
+        let slept = runtime.block_on(root).unwrap();
         runtime.handle().block_on(slept).unwrap();
         // Polled here, dropped after its runtime.
         let mut pinned = Box::pin(sleep(Duration::from_secs(3600)));

@@ -170,6 +170,22 @@ fn blocking_first_vs_shutdown() {
     });
 }
 
+/// Threads that unwind before their body, against shutdown: the job is cancelled, not stranded.
+#[test]
+fn blocking_unwind_vs_shutdown() {
+    model("blocking_unwind_vs_shutdown", 3, || {
+        let unwind = |body| {
+            drop::<Body>(body);
+            Ok(())
+        };
+        let pool = Pool::new(config(1, 0), Box::new(unwind));
+        let other = pool.clone();
+        let late = thread::spawn(move || other.spawn(Spec::user(), || ()).unwrap());
+        assert!(pool.shutdown(None).is_clean());
+        assert!(!join(late.join().unwrap()), "it ran without a thread");
+    });
+}
+
 /// Threads are refused after the first: who lay down or pushed trusting the one that does not come
 /// is served by the one that is there.
 #[test]
@@ -184,9 +200,20 @@ fn blocking_spawn_failure() {
         };
         let pool = Pool::new(config(2, 0), Box::new(hook), Box::new(|| ()));
         let latch = Latch::new();
-        spawn(&pool, Spec::user(), &latch);
+        let (theirs, go) = (latch.clone(), Arc::new(AtomicUsize::new(0)));
+        let gone = go.clone();
+        // Holds the one thread until the second one is about to be asked for.
+        let holds = move || {
+            theirs.arrive();
+            while gone.load(Acquire) == 0 {
+                thread::yield_now();
+            }
+        };
+        drop(pool.spawn(Spec::user(), holds).unwrap());
+        latch.wait(1);
         let (theirs, other) = (latch.clone(), pool.clone());
         let submitter = thread::spawn(move || spawn(&other, Spec::user(), &theirs));
+        go.store(1, Release);
         spawn(&pool, Spec::user(), &latch);
         latch.wait(3);
         submitter.join().unwrap();

@@ -14,7 +14,9 @@
 //! it, costs 2.5 µs a job.)
 //!
 //! Rejected: skipping the wake while the backlog is short, and spinning before parking: each gained
-//! little in batches and lost much where jobs block or CPUs are shared (research, §7).
+//! little in batches and lost much where jobs block or CPUs are shared (research, §7). Yielding before
+//! a thread is started, to let those that are ready drain the queue: fewer threads for no-ops, but
+//! 1000 sleeps of 5 ms took 300 ms instead of 35 on a loaded machine.
 
 use super::job::{Job, Once, Owner};
 use super::room::Room;

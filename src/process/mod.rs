@@ -56,7 +56,7 @@ mod pidfd;
 #[path = "no_pidfd.rs"]
 mod pidfd;
 mod pipe;
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests;
 
 pub use child::Child;

@@ -197,10 +197,12 @@ impl Builder {
     }
 
     fn pool(&self, weak: Weak<Shared>, threads: ThreadStart) -> Pool {
-        let mut config = Config::default();
-        config.max_threads = self.max_blocking_threads;
-        config.keep_alive = self.thread_keep_alive;
-        config.max_queue = self.max_blocking_queue;
+        let config = Config {
+            max_threads: self.max_blocking_threads,
+            keep_alive: self.thread_keep_alive,
+            max_queue: self.max_blocking_queue,
+            ..Config::default()
+        };
         let runtime = weak.clone();
         let start = move |body: Body| {
             let (weak, hooks) = (weak.clone(), threads.clone());
@@ -214,7 +216,11 @@ impl Builder {
             drop(thread);
             Ok(())
         };
-        let after_job = move || drop(runtime.upgrade().map(|shared| shared.release_clock()));
+        let after_job = move || {
+            if let Some(shared) = runtime.upgrade() {
+                shared.release_clock();
+            }
+        };
         Pool::new(config, Box::new(start), Box::new(after_job))
     }
 

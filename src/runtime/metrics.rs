@@ -46,6 +46,11 @@ impl RuntimeMetrics {
         self.0.spawned_tasks()
     }
 
+    /// Timers that are set.
+    pub fn num_timers(&self) -> usize {
+        self.0.driver.timers.len()
+    }
+
     /// Tasks from other threads that no worker has taken yet.
     pub fn global_queue_depth(&self) -> usize {
         self.0.injected()

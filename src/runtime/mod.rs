@@ -15,6 +15,7 @@
 mod builder;
 mod handle;
 mod metrics;
+mod report;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ pub use crate::blocking::{Histogram, Running as BlockingJob};
 pub use builder::Builder;
 pub use handle::{EnterGuard, Handle, TryCurrentError};
 pub use metrics::RuntimeMetrics;
+pub use report::ShutdownReport;
 
 use crate::primitive::clock;
 use crate::scheduler::{self, Share};
@@ -143,9 +145,8 @@ impl Runtime {
         self.handle.metrics()
     }
 
-    /// Ends the runtime, and waits at most `timeout` for its workers and blocking jobs.
-    ///
-    /// What is stuck then goes on in the background and ends when it returns.
+    /// Ends the runtime, and waits at most `timeout` for its workers and blocking jobs. Says what is
+    /// left then: that goes on in the background and ends when it returns.
     ///
     /// # Examples
     ///
@@ -156,8 +157,8 @@ impl Runtime {
     /// runtime.shutdown_timeout(Duration::from_millis(100));
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn shutdown_timeout(mut self, timeout: Duration) {
-        self.end(Some(timeout));
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> ShutdownReport {
+        self.end(Some(timeout))
     }
 
     /// Ends the runtime without waiting.
@@ -174,7 +175,7 @@ impl Runtime {
         self.end(Some(Duration::ZERO));
     }
 
-    fn end(&mut self, timeout: Option<Duration>) {
+    fn end(&mut self, timeout: Option<Duration>) -> ShutdownReport {
         self.ended = true;
         let shared = self.handle.shared();
         shared.close();
@@ -184,9 +185,10 @@ impl Runtime {
         // A timeout beyond what the clock can express is no limit.
         let deadline = timeout.and_then(|timeout| clock::now().checked_add(timeout));
         shared.join(deadline);
-        let _left = shared.pool.shutdown(deadline);
+        let pool = shared.pool.shutdown(deadline);
         // Who waits for a timer on a thread of its own is told: nobody fires it any more.
         shared.driver.timers.shutdown();
+        ShutdownReport { tasks: shared.dump(), pool }
     }
 }
 

@@ -12,7 +12,10 @@ mod worker;
 
 pub(crate) use block_on::{Share, block_in_place};
 pub(crate) use current::{Entered, enter, runtime, with_runtime, worker};
+// Some of these names are for the models only.
+#[allow(unused_imports)]
 pub use idle::{Asleep, Idle, Search};
+#[allow(unused_imports)]
 pub use park::{Blocking, Parker, Unpark};
 pub(crate) use shutdown::Threads;
 pub(crate) use worker::Worker;
@@ -55,7 +58,7 @@ pub struct Shared {
     /// The runtime shuts down: no task is accepted, and workers end when the last is gone.
     closed: AtomicBool,
     /// Blocking jobs that must end before a paused clock may jump.
-    holding_clock: AtomicUsize,
+    holding_clock: Mutex<usize>,
     pub(crate) threads: Threads,
 }
 
@@ -101,7 +104,7 @@ impl Shared {
             // One more for tasks spawned by threads that are no workers.
             registry: Registry::new(seats + 1),
             closed: AtomicBool::new(false),
-            holding_clock: AtomicUsize::new(0),
+            holding_clock: Mutex::new(0),
             threads: Threads::default(),
         });
         Ok((shared, Seats(deques)))

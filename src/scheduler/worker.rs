@@ -142,11 +142,6 @@ impl Worker {
         self.seat
     }
 
-    /// A generator of this thread's own.
-    pub(crate) fn rng(&self) -> &Rng {
-        &self.rng
-    }
-
     #[inline]
     fn slot(&self) -> &Slot {
         &self.shared().slots[self.seat]
@@ -385,15 +380,16 @@ impl Worker {
     /// With nothing to do anywhere: sleeps until there is. See `README.md`, "Sleeping and waking".
     fn sleep(&self) {
         let shared = self.shared();
-        let asleep = match shared.idle.sleep(self.seat, self.search.take(), || shared.has_work()) {
-            Ok(asleep) => asleep,
-            Err(search) => {
-                self.search.set(Some(search));
-                // What was seen may be in the middle of being taken.
-                spin_loop();
-                return;
-            }
-        };
+        let mut asleep =
+            match shared.idle.sleep(self.seat, self.search.take(), || shared.has_work()) {
+                Ok(asleep) => asleep,
+                Err(search) => {
+                    self.search.set(Some(search));
+                    // What was seen may be in the middle of being taken.
+                    spin_loop();
+                    return;
+                }
+            };
         let busy = clock::now().duration_since(self.looked.get());
         self.slot().counters.busy_ns.add(busy.as_nanos() as u64);
         self.slot().counters.parks.add(1);
@@ -408,7 +404,15 @@ impl Worker {
         if shared.driver.clock().is_paused() {
             // What is ready now comes before what is due later.
             turn.iter_mut().for_each(|turn| turn.run(Some(Duration::ZERO)));
-            if shared.auto_advance() || !self.deque.is_empty() {
+            asleep = match shared.jump(asleep) {
+                Err(asleep) => asleep,
+                Ok(search) => {
+                    drop(turn);
+                    shared.driver.expire_all(shared.slots.len());
+                    return self.awake(search);
+                }
+            };
+            if !self.deque.is_empty() {
                 timeout = Some(Duration::ZERO);
             }
         }
@@ -419,7 +423,12 @@ impl Worker {
             }),
             None => self.slot().parker.park(timeout),
         }
-        self.search.set(shared.idle.wake(asleep));
+        self.awake(shared.idle.wake(asleep));
+    }
+
+    /// After a sleep.
+    fn awake(&self, search: Option<Search>) {
+        self.search.set(search);
         self.looked.set(clock::now());
         self.ticks.set(self.interval.get());
         self.expire();

@@ -210,11 +210,6 @@ impl Timers {
         self.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 
-    /// Whether no entry is in a wheel.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Takes all entries out of the wheels and lets none in any more.
     ///
     /// Their wakers are woken once: a future that has outlived its runtime and is polled in another

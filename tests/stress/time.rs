@@ -3,7 +3,7 @@
 use crate::support::{Rng, Tally, rounds, scope};
 use parking_lot::Mutex;
 use reiver::runtime::Builder;
-use reiver::task::yield_now;
+use reiver::task::{spawn_blocking, yield_now};
 use reiver::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -114,6 +114,11 @@ fn timers_in_all_ways() {
     });
 }
 
+/// The latest that a wait until `total` may end: at the next multiple of a thousandth of its length.
+fn late(total: Duration) -> Duration {
+    total + total / 500 + Duration::from_millis(10)
+}
+
 /// Hours pass at once, on any number of workers, and in the right order.
 #[test]
 fn the_paused_clock() {
@@ -141,6 +146,12 @@ fn the_paused_clock() {
                             total += step;
                             sleep_until(start + total).await;
                             assert!(start.elapsed() >= total, "early");
+                            // The clock stands while anything can still happen.
+                            assert!(start.elapsed() <= late(total), "it jumped too far");
+                            if rng.one_in(8) {
+                                spawn_blocking(std::thread::yield_now).await.unwrap();
+                                assert!(start.elapsed() <= late(total), "it jumped over a job");
+                            }
                         }
                         total
                     })
@@ -151,8 +162,7 @@ fn the_paused_clock() {
                 found = found.max(task.await.unwrap());
             }
             assert_eq!(found, longest);
-            // A sleep ends at the next multiple of a thousandth of its length, or 65.5 µs.
-            assert!(start.elapsed() <= longest + longest / 500 + Duration::from_millis(10));
+            assert!(start.elapsed() <= late(longest));
             longest
         });
         assert!(longest <= Duration::from_secs(6 * 3600));

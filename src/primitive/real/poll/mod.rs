@@ -20,6 +20,7 @@
 mod epoll;
 // Tests run it on Linux too, so that the file other systems use is executed somewhere.
 #[cfg(any(test, not(any(target_os = "linux", target_os = "android"))))]
+#[cfg_attr(any(target_os = "linux", target_os = "android"), allow(dead_code))]
 mod portable;
 #[cfg(test)]
 mod tests;
