@@ -95,6 +95,12 @@ impl Parker {
     }
 }
 
+impl Default for Parker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Whether the poller may block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blocking {
