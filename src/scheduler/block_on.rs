@@ -8,7 +8,6 @@
 //! Where the thread cannot or should not be a worker — no slot is free, or it is a blocking job that
 //! bridges into async code while the runtime has workers — it waits on its park token.
 
-use super::shutdown::Forever;
 use super::worker::{Root, Worker};
 use super::{Shared, current};
 use crate::blocking::Spec;
@@ -213,13 +212,6 @@ impl Shared {
         }
     }
 
-    /// Gives what timers are in the wheel of a slot without an owner to one that has one.
-    fn move_timers(&self, from: usize, to: usize) {
-        if self.driver.timers.migrate(from, to) {
-            self.unpark(to);
-        }
-    }
-
     /// Lets this runtime's tasks go on while the calling worker blocks: another thread takes a guest
     /// slot until the result is dropped. `None` if there is no slot or no thread.
     fn stand_in(self: &Arc<Self>) -> Option<Stop> {
@@ -253,13 +245,6 @@ impl Guest {
         let worker =
             Worker::new(shared.clone(), self.seat, self.deque.take().expect("put back below"));
         worker.run(root);
-        if shared.workers > 0 {
-            shared.move_timers(self.seat, shared.any_seat());
-        } else if shared.is_closed() {
-            // The runtime was dropped while this thread was its only worker: who else would end its
-            // tasks?
-            worker.run(&mut Forever);
-        }
         self.deque = Some(worker.into_deque());
     }
 }
@@ -284,6 +269,22 @@ impl Drop for Stop {
     }
 }
 
+/// While it lives, the wheel of a worker that blocks is looked after by others.
+struct Untended<'a>(&'a Shared, usize);
+
+impl<'a> Untended<'a> {
+    fn new(shared: &'a Shared, seat: usize) -> Self {
+        shared.tenders.untend(seat, shared);
+        Self(shared, seat)
+    }
+}
+
+impl Drop for Untended<'_> {
+    fn drop(&mut self) {
+        self.0.tenders.tend(self.1, self.0);
+    }
+}
+
 /// Runs `f`, which may block, while others do this worker's work.
 ///
 /// # Panics
@@ -304,7 +305,7 @@ pub(crate) fn block_in_place<R>(f: impl FnOnce() -> R) -> R {
     });
     let Some((runtime, seat)) = runtime else { return f() };
     let _stop = runtime.stand_in();
-    runtime.move_timers(seat, (seat + 1) % runtime.workers);
+    let _untended = Untended::new(&runtime, seat);
     // What `f` wakes or spawns must not be put where only this thread would find it.
     let _outside = current::set_worker(None);
     budget::without_budget(f)

@@ -7,14 +7,16 @@ mod idle;
 mod park;
 mod shutdown;
 mod slot;
+mod tend;
 mod time;
 mod worker;
 
 pub(crate) use block_on::{Share, block_in_place};
-pub(crate) use current::{Entered, enter, runtime, with_runtime, worker};
+pub(crate) use current::{Entered, enter, is_under_worker_of, runtime, with_runtime, worker};
 pub use idle::{Asleep, Idle, Search};
 pub use park::{Blocking, Parker, Unpark};
 pub(crate) use shutdown::Threads;
+pub use tend::{Tenders, Wheels};
 pub(crate) use worker::Worker;
 
 use crate::blocking::{Pool, Spec};
@@ -49,6 +51,7 @@ pub struct Shared {
     guests: Mutex<Guests>,
     pub(crate) driver: Driver,
     pub(crate) pool: Pool,
+    tenders: Tenders,
     registry: Registry,
     /// The runtime shuts down: no task is accepted, and workers end when the last is gone.
     closed: AtomicBool,
@@ -93,6 +96,8 @@ impl Shared {
             guests: Mutex::new(Guests { free, waiting: Vec::new() }),
             driver,
             pool: pool(weak.clone()),
+            // The permanent workers' threads are about to come.
+            tenders: Tenders::new(seats, workers),
             // One more for tasks spawned by threads that are no workers.
             registry: Registry::new(seats + 1),
             closed: AtomicBool::new(false),

@@ -1,7 +1,8 @@
 //! Timers, as a worker or any other thread sets them, and the paused clock.
 
+use super::tend::Wheels;
 use super::{Shared, Worker, current};
-use crate::primitive::atomic::{Ordering::*, fence};
+use crate::primitive::atomic::Ordering::*;
 use crate::timer::{Entry, Polled};
 use std::pin::Pin;
 use std::task::{Poll, Waker};
@@ -36,10 +37,7 @@ impl Shared {
             let polled = f(wheel);
             // The owner of a wheel is awake when it comes here.
             if polled == Polled::PendingEarlier && worker.is_none() {
-                // Pairs with the fence in `Idle::sleep`: either its owner sees the timer before it
-                // sleeps, or we find it asleep.
-                fence(SeqCst);
-                self.unpark(wheel);
+                self.tenders.find(wheel, self);
             }
             polled
         })
@@ -70,5 +68,20 @@ impl Shared {
         let moved = self.driver.clock().advance_to(next);
         self.driver.expire_all(self.slots.len());
         moved
+    }
+}
+
+impl Wheels for Shared {
+    fn is_empty(&self, wheel: usize) -> bool {
+        self.driver.timers.next_deadline(wheel).is_none()
+    }
+
+    fn migrate(&self, from: usize, to: usize) {
+        // Whoever asks for it tells the owner of `to` in any case.
+        let _ = self.driver.timers.migrate(from, to);
+    }
+
+    fn tell(&self, wheel: usize) {
+        self.unpark(wheel);
     }
 }

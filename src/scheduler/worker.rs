@@ -135,6 +135,7 @@ impl Worker {
         self.slot().parker.adopt();
         // Relaxed: a hint for the paused clock and for listings.
         self.slot().owned.store(true, Relaxed);
+        self.shared().tenders.tend(self.seat, self.shared());
         while root.step(self).is_continue() {
             match self.next_task() {
                 Some(task) => self.run_task(task),
@@ -145,6 +146,7 @@ impl Worker {
         }
         self.slot().owned.store(false, Relaxed);
         self.hand_over();
+        self.shared().tenders.untend(self.seat, self.shared());
         // A guest may have ended the last task.
         let _ = self.shared().has_ended();
         // Not dropped: the loop may run inside a `Drop` during an unwinding that began outside of it.
