@@ -25,7 +25,7 @@ pub use handle::{EnterGuard, Handle, TryCurrentError};
 pub use metrics::RuntimeMetrics;
 pub use report::ShutdownReport;
 
-use crate::primitive::clock;
+use crate::primitive::{Arc, clock};
 use crate::scheduler::{self, Share};
 use crate::task::JoinHandle;
 use std::future::Future;
@@ -180,7 +180,8 @@ impl Runtime {
         let shared = self.handle.shared();
         shared.close();
         // Waiting inside a task would stop a worker, perhaps the one that is waited for.
-        let inside = scheduler::worker(|worker| worker.is_some());
+        let inside = scheduler::worker(|worker| worker.is_some())
+            || scheduler::is_under_worker_of(Arc::as_ptr(shared));
         let timeout = if inside { Some(Duration::ZERO) } else { timeout };
         // A timeout beyond what the clock can express is no limit.
         let deadline = timeout.and_then(|timeout| clock::now().checked_add(timeout));
