@@ -175,6 +175,9 @@ impl Runtime {
         self.ended = true;
         let shared = self.handle.shared();
         shared.close();
+        // Now, and not when the workers have ended: meanwhile no job begins that is queued yet. Not
+        // before the tasks are cancelled: they would see their jobs cancelled.
+        shared.pool.close();
         // Waiting inside a task would stop a worker, perhaps the one that is waited for.
         let inside = scheduler::worker(|worker| worker.is_some());
         let timeout = if inside { Some(Duration::ZERO) } else { timeout };
