@@ -145,8 +145,10 @@ impl Runtime {
         self.handle.metrics()
     }
 
-    /// Ends the runtime, and waits at most `timeout` for its workers and blocking jobs. Says what is
-    /// left then: that goes on in the background and ends when it returns.
+    /// Ends the runtime, and waits at most `timeout` for its workers and blocking jobs.
+    ///
+    /// What is stuck then goes on in the background and ends when it returns.
+    /// [`shutdown`](Self::shutdown) says what that is.
     ///
     /// # Examples
     ///
@@ -157,7 +159,12 @@ impl Runtime {
     /// runtime.shutdown_timeout(Duration::from_millis(100));
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn shutdown_timeout(mut self, timeout: Duration) -> ShutdownReport {
+    pub fn shutdown_timeout(mut self, timeout: Duration) {
+        self.end(Some(timeout));
+    }
+
+    /// As [`shutdown_timeout`](Self::shutdown_timeout), and says what had not ended by then.
+    pub fn shutdown(mut self, timeout: Duration) -> ShutdownReport {
         self.end(Some(timeout))
     }
 
@@ -179,6 +186,9 @@ impl Runtime {
         self.ended = true;
         let shared = self.handle.shared();
         shared.close();
+        // Now, and not when the workers have ended: meanwhile no job begins that is queued yet. Not
+        // before the tasks are cancelled: they would see their jobs cancelled.
+        shared.pool.close();
         // Waiting inside a task would stop a worker, perhaps the one that is waited for.
         let inside = scheduler::worker(|worker| worker.is_some())
             || scheduler::is_under_worker_of(Arc::as_ptr(shared));

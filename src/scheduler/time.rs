@@ -4,6 +4,7 @@ use super::idle::{Asleep, Search};
 use super::tend::Wheels;
 use super::{Shared, Worker, current};
 use crate::primitive::atomic::Ordering::*;
+use crate::task::is_last_poll;
 use crate::timer::{Entry, Polled};
 use std::pin::Pin;
 use std::task::{Poll, Waker};
@@ -14,17 +15,27 @@ impl Shared {
     ///
     /// It goes into the wheel of the worker that calls, or else of some worker, who is told if it now
     /// has to wake up earlier.
-    #[inline]
     ///
     /// # Panics
     ///
-    /// If the runtime was shut down: nobody would ever fire it.
+    /// If the runtime was shut down, so that nobody would ever fire it, and this is not the last poll
+    /// of one of its tasks.
+    #[inline]
     pub(crate) fn poll_timer(&self, entry: Pin<&mut Entry>, waker: &Waker) -> Poll<()> {
         match self.with_wheel(|wheel| self.driver.timers.poll(entry, waker, wheel)) {
             Polled::Fired => Poll::Ready(()),
             Polled::Pending | Polled::PendingEarlier => Poll::Pending,
+            // A runtime that ends does not wait for its timers before the polls that are on their way
+            // have returned (it may end inside one of them). What they return does not matter any
+            // more; a panic would be noise. On a thread that blocks in a task it is the way out.
+            Polled::ShutDown if self.is_working_here() && is_last_poll() => Poll::Pending,
             Polled::ShutDown => panic!("a timer was polled after its runtime was shut down"),
         }
+    }
+
+    /// Whether this thread is a worker of this runtime, and does not block in a task.
+    fn is_working_here(&self) -> bool {
+        current::worker_of(self, |worker| worker.is_some())
     }
 
     /// Gives `entry` another tick; one in a wheel keeps its waker.
