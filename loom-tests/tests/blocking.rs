@@ -178,7 +178,7 @@ fn blocking_unwind_vs_shutdown() {
             drop::<Body>(body);
             Ok(())
         };
-        let pool = Pool::new(config(1, 0), Box::new(unwind));
+        let pool = Pool::new(config(1, 0), Box::new(unwind), Box::new(|| ()));
         let other = pool.clone();
         let late = thread::spawn(move || other.spawn(Spec::user(), || ()).unwrap());
         assert!(pool.shutdown(None).is_clean());
