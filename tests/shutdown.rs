@@ -355,9 +355,12 @@ fn a_timer_in_the_last_poll() {
         });
         // A root is nobody's to drop: for it there is no way but the panic.
         let root = |inside: bool| {
-            let panic = std::panic::catch_unwind(AssertUnwindSafe(|| match inside {
-                true => drop(handle.block_on(async { handle.block_on(sleep(FAR)) })),
-                false => handle.block_on(sleep(FAR)),
+            let panic = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                if inside {
+                    handle.block_on(async { handle.block_on(sleep(FAR)) });
+                } else {
+                    handle.block_on(sleep(FAR));
+                }
             }));
             let message = *panic.unwrap_err().downcast::<&str>().unwrap();
             assert!(message.contains("after its runtime was shut down"), "{message}");
