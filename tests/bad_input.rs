@@ -127,9 +127,9 @@ fn blocking_inside_of_async_code() {
         let handle = runtime.handle().clone();
         let (own, other) = (handle.clone(), Builder::new_current_thread().build().unwrap());
         let nested = runtime.spawn(async move {
-            let own = own.block_on(async { yield_now().await });
+            own.block_on(async { yield_now().await });
             // A runtime of its own would do, but this thread is the other one's only one.
-            (own, other.block_on(async { yield_now().await }))
+            other.block_on(async { yield_now().await });
         });
         let outcome = runtime.block_on(nested);
         if runtime.metrics().num_workers() > 1 {

@@ -210,7 +210,7 @@ impl Builder {
             let thread = threads.builder().spawn(move || {
                 // Gone only if the runtime is, and then the pool has nothing to run.
                 let Some(shared) = weak.upgrade() else { return };
-                let _abort = AbortOnUnwind("a thread hook of the runtime");
+                let _abort = AbortOnUnwind::new("a thread hook of the runtime");
                 let _entered = scheduler::enter(shared);
                 let mut body = Some(body);
                 hooks.around(&mut || body.take().map_or((), Body::run));
