@@ -98,7 +98,4 @@ pub mod internals {
     pub mod timer {
         pub use crate::timer::*;
     }
-    pub mod util {
-        pub use crate::util::*;
-    }
 }

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Mutex};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 fn two() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).build().unwrap()
@@ -505,4 +506,31 @@ fn a_runtime_may_be_dropped_by_a_panic() {
         assert_eq!(thread.join().unwrap_err().downcast_ref(), Some(&"on the way out"));
         assert!(task.is_finished());
     }
+}
+
+#[test]
+fn a_runtime_may_be_dropped_where_its_own_worker_blocks() {
+    let runtime = two();
+    let handle = runtime.handle().clone();
+    let (sender, ended) = std::sync::mpsc::channel();
+    handle.spawn(async move {
+        task::block_in_place(|| drop(runtime));
+        sender.send(()).unwrap();
+    });
+    ended.recv_timeout(Duration::from_secs(10)).expect("the drop waits for its own worker");
+}
+
+#[test]
+fn timers_fire_where_all_workers_block() {
+    let runtime = Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let (sender, slept) = std::sync::mpsc::channel();
+    runtime.spawn(async move {
+        task::block_in_place(|| {
+            Handle::current().block_on(reiver::time::sleep(Duration::from_millis(5)));
+        });
+        sender.send(()).unwrap();
+    });
+    let slept = slept.recv_timeout(Duration::from_secs(10));
+    runtime.shutdown_background();
+    slept.expect("nobody looks after the wheel of a worker that blocks");
 }

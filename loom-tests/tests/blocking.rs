@@ -12,7 +12,7 @@ use reiver_model::internals::task::JoinHandle;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -178,7 +178,7 @@ fn blocking_unwind_vs_shutdown() {
             drop::<Body>(body);
             Ok(())
         };
-        let pool = Pool::new(config(1, 0), Box::new(unwind));
+        let pool = Pool::new(config(1, 0), Box::new(unwind), Box::new(|| ()));
         let other = pool.clone();
         let late = thread::spawn(move || other.spawn(Spec::user(), || ()).unwrap());
         assert!(pool.shutdown(None).is_clean());
@@ -186,38 +186,49 @@ fn blocking_unwind_vs_shutdown() {
     });
 }
 
-/// Threads are refused after the first: who lay down or pushed trusting the one that does not come
-/// is served by the one that is there.
+/// A second thread is refused while the first one, for want of work, lies down, and while another
+/// job comes, whose submitter trusts the thread that does not come.
 #[test]
 fn blocking_spawn_failure() {
     must_reach(&["refused", "not asked"]);
-    model("blocking_spawn_failure", 1, || {
+    model("blocking_spawn_failure", 2, || {
+        let latch = Latch::new();
         let asked = Arc::new(AtomicUsize::new(0));
-        let count = asked.clone();
+        let other = Arc::new(Mutex::new(None::<Pool>));
+        let (count, theirs, slot) = (asked.clone(), latch.clone(), other.clone());
         let hook = move |body| match count.fetch_add(1, Relaxed) {
             0 => start(body),
-            _ => Err(io::ErrorKind::WouldBlock.into()),
+            _ => {
+                if let Some(pool) = slot.lock().unwrap().take() {
+                    // The one thread has done all jobs so far.
+                    theirs.wait(2);
+                    spawn(&pool, Spec::user(), &theirs);
+                }
+                Err(io::ErrorKind::WouldBlock.into())
+            }
         };
         let pool = Pool::new(config(2, 0), Box::new(hook), Box::new(|| ()));
-        let latch = Latch::new();
-        let (theirs, go) = (latch.clone(), Arc::new(AtomicUsize::new(0)));
-        let gone = go.clone();
-        // Holds the one thread until the second one is about to be asked for.
+        let held = Arc::new(OnceLock::new());
+        let (theirs, hold) = (latch.clone(), held.clone());
         let holds = move || {
+            let mine = Latch::new();
+            assert!(hold.set(mine.clone()).is_ok());
             theirs.arrive();
-            while gone.load(Acquire) == 0 {
-                thread::yield_now();
-            }
+            mine.wait(1);
         };
         drop(pool.spawn(Spec::user(), holds).unwrap());
         latch.wait(1);
-        let (theirs, other) = (latch.clone(), pool.clone());
-        let submitter = thread::spawn(move || spawn(&other, Spec::user(), &theirs));
-        go.store(1, Release);
+        *other.lock().unwrap() = Some(pool.clone());
+        held.get().unwrap().arrive();
         spawn(&pool, Spec::user(), &latch);
-        latch.wait(3);
-        submitter.join().unwrap();
-        reached(if asked.load(Relaxed) > 1 { "refused" } else { "not asked" });
+        if asked.load(Relaxed) > 1 {
+            reached("refused");
+            latch.wait(3);
+        } else {
+            reached("not asked");
+            latch.wait(2);
+        }
+        drop(other.lock().unwrap().take());
     });
 }
 

@@ -238,6 +238,7 @@ fn task_wake_vs_run() {
         assert!(handle.is_finished(), "a wake was lost");
         drop(output(handle).unwrap());
         probe.assert_gone(1);
+        assert_eq!(Arc::strong_count(&bench), 1, "the cell was freed");
     });
 }
 
@@ -430,7 +431,7 @@ impl Wake for Watched {
 #[test]
 fn join_waker_swap() {
     must_reach(&["the first was woken", "the second was woken", "none had to be"]);
-    model("join_waker_swap", Bound::None, || {
+    model("join_waker_swap", Bound::Preemptions(3), || {
         let bench = Bench::new();
         let mut handle = bench.spawn(async { 7 });
         let wakers =

@@ -262,6 +262,11 @@ impl Pool {
         Place { pool: self }
     }
 
+    /// As [`shutdown`](Self::shutdown), without the wait.
+    pub fn close(&self) {
+        self.0.0.close();
+    }
+
     /// Ends the pool: refuses new jobs, cancels queued ones (but runs mandatory ones), and waits for
     /// the others until `deadline`, or as long as it takes. It may be called again to wait longer,
     /// and by a job of this pool, which then does not wait for itself.

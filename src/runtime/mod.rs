@@ -25,7 +25,7 @@ pub use handle::{EnterGuard, Handle, TryCurrentError};
 pub use metrics::RuntimeMetrics;
 pub use report::ShutdownReport;
 
-use crate::primitive::clock;
+use crate::primitive::{Arc, clock};
 use crate::scheduler::{self, Share};
 use crate::task::JoinHandle;
 use std::future::Future;
@@ -145,8 +145,10 @@ impl Runtime {
         self.handle.metrics()
     }
 
-    /// Ends the runtime, and waits at most `timeout` for its workers and blocking jobs. Says what is
-    /// left then: that goes on in the background and ends when it returns.
+    /// Ends the runtime, and waits at most `timeout` for its workers and blocking jobs.
+    ///
+    /// What is stuck then goes on in the background and ends when it returns.
+    /// [`shutdown`](Self::shutdown) says what that is.
     ///
     /// # Examples
     ///
@@ -157,7 +159,12 @@ impl Runtime {
     /// runtime.shutdown_timeout(Duration::from_millis(100));
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn shutdown_timeout(mut self, timeout: Duration) -> ShutdownReport {
+    pub fn shutdown_timeout(mut self, timeout: Duration) {
+        self.end(Some(timeout));
+    }
+
+    /// As [`shutdown_timeout`](Self::shutdown_timeout), and says what had not ended by then.
+    pub fn shutdown(mut self, timeout: Duration) -> ShutdownReport {
         self.end(Some(timeout))
     }
 
@@ -179,8 +186,12 @@ impl Runtime {
         self.ended = true;
         let shared = self.handle.shared();
         shared.close();
+        // Now, and not when the workers have ended: meanwhile no job begins that is queued yet. Not
+        // before the tasks are cancelled: they would see their jobs cancelled.
+        shared.pool.close();
         // Waiting inside a task would stop a worker, perhaps the one that is waited for.
-        let inside = scheduler::worker(|worker| worker.is_some());
+        let inside = scheduler::worker(|worker| worker.is_some())
+            || scheduler::is_under_worker_of(Arc::as_ptr(shared));
         let timeout = if inside { Some(Duration::ZERO) } else { timeout };
         // A timeout beyond what the clock can express is no limit.
         let deadline = timeout.and_then(|timeout| clock::now().checked_add(timeout));

@@ -19,7 +19,7 @@ use crate::task::TaskInfo;
 ///     blocked.recv()
 /// });
 /// begun.recv().unwrap();
-/// let report = runtime.shutdown_timeout(Duration::from_millis(10));
+/// let report = runtime.shutdown(Duration::from_millis(10));
 /// assert!(!report.is_clean());
 /// assert_eq!(report.blocking_jobs().len(), 1);
 /// assert!(report.blocking_jobs()[0].age().is_some());

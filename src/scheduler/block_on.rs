@@ -212,13 +212,6 @@ impl Shared {
         }
     }
 
-    /// Gives what timers are in the wheel of a slot without an owner to one that has one.
-    fn move_timers(&self, from: usize, to: usize) {
-        if self.driver.timers.migrate(from, to) {
-            self.unpark_for_timer(to);
-        }
-    }
-
     /// Lets this runtime's tasks go on while the calling worker blocks: another thread takes a guest
     /// slot until the result is dropped. `None` if there is no slot or no thread.
     fn stand_in(self: &Arc<Self>) -> Option<Stop> {
@@ -252,9 +245,6 @@ impl Guest {
         let worker =
             Worker::new(shared.clone(), self.seat, self.deque.take().expect("put back below"));
         worker.run(root);
-        if shared.workers > 0 {
-            shared.move_timers(self.seat, shared.any_seat());
-        }
         self.deque = Some(worker.into_deque());
     }
 }
@@ -279,6 +269,22 @@ impl Drop for Stop {
     }
 }
 
+/// While it lives, the wheel of a worker that blocks is looked after by others.
+struct Untended<'a>(&'a Shared, usize);
+
+impl<'a> Untended<'a> {
+    fn new(shared: &'a Shared, seat: usize) -> Self {
+        shared.tenders.untend(seat, shared);
+        Self(shared, seat)
+    }
+}
+
+impl Drop for Untended<'_> {
+    fn drop(&mut self) {
+        self.0.tenders.tend(self.1, self.0);
+    }
+}
+
 /// Runs `f`, which may block, while others do this worker's work.
 ///
 /// # Panics
@@ -299,7 +305,7 @@ pub(crate) fn block_in_place<R>(f: impl FnOnce() -> R) -> R {
     });
     let Some((runtime, seat)) = runtime else { return f() };
     let _stop = runtime.stand_in();
-    let _away = runtime.away(seat);
+    let _untended = Untended::new(&runtime, seat);
     // What `f` wakes or spawns must not be put where only this thread would find it.
     let _outside = current::set_worker(None);
     budget::without_budget(f)

@@ -13,6 +13,7 @@ use std::ptr::NonNull;
 local! {
     static CURRENT: Current = Current {
         worker: Cell::new(None),
+        loops: RefCell::new(Vec::new()),
         entered: RefCell::new(Vec::new()),
         entries: Cell::new(0),
     };
@@ -22,6 +23,9 @@ struct Current {
     /// The worker whose loop runs on this thread. `WorkerGuard` keeps rule 1: it points to a live
     /// value on this thread's stack.
     worker: Cell<Option<NonNull<Worker>>>,
+    /// The runtimes whose workers' loops are on this thread's stack, of which one at most is `worker`:
+    /// the others wait in `block_in_place`. Only compared.
+    loops: RefCell<Vec<*const Shared>>,
     /// The runtimes entered, the current one last, each with the number of its guard.
     entered: RefCell<Vec<(usize, Arc<Shared>)>>,
     entries: Cell<usize>,
@@ -45,19 +49,35 @@ pub(super) fn worker_of<R>(shared: *const Shared, f: impl FnOnce(Option<&Worker>
 /// Sets this thread's worker until the guard is dropped. `None`: what runs under the guard may block,
 /// so nothing must be put where only this thread finds it.
 pub(super) fn set_worker(worker: Option<&Worker>) -> WorkerGuard<'_> {
-    let before = CURRENT.with(|current| current.worker.replace(worker.map(NonNull::from)));
-    WorkerGuard { before, _worker: PhantomData }
+    let before = CURRENT.with(|current| {
+        current.loops.borrow_mut().extend(worker.map(|worker| &raw const *worker.shared()));
+        current.worker.replace(worker.map(NonNull::from))
+    });
+    WorkerGuard { before, is_loop: worker.is_some(), _worker: PhantomData }
+}
+
+/// Whether a worker of the runtime at `shared` is under the caller on this thread's stack, also one that
+/// waits in `block_in_place`.
+pub(crate) fn is_under_worker_of(shared: *const Shared) -> bool {
+    CURRENT.try_with(|current| current.loops.borrow().contains(&shared)).unwrap_or(false)
 }
 
 /// Puts the worker back that was there before.
 pub(super) struct WorkerGuard<'a> {
     before: Option<NonNull<Worker>>,
+    /// It put an entry into `loops`.
+    is_loop: bool,
     _worker: PhantomData<&'a Worker>,
 }
 
 impl Drop for WorkerGuard<'_> {
     fn drop(&mut self) {
-        CURRENT.with(|current| current.worker.set(self.before));
+        CURRENT.with(|current| {
+            current.worker.set(self.before);
+            if self.is_loop {
+                current.loops.borrow_mut().pop();
+            }
+        });
     }
 }
 

@@ -7,22 +7,24 @@ mod idle;
 mod park;
 mod shutdown;
 mod slot;
+mod tend;
 mod time;
 mod worker;
 
 pub(crate) use block_on::{Share, block_in_place};
-pub(crate) use current::{Entered, enter, runtime, with_runtime, worker};
+pub(crate) use current::{Entered, enter, is_under_worker_of, runtime, with_runtime, worker};
 // Some of these names are for the models only.
 #[allow(unused_imports)]
 pub use idle::{Asleep, Idle, Search};
 #[allow(unused_imports)]
 pub use park::{Blocking, Parker, Unpark};
 pub(crate) use shutdown::Threads;
+pub use tend::{Tenders, Wheels};
 pub(crate) use worker::Worker;
 
 use crate::blocking::{Pool, Spec};
 use crate::driver::Driver;
-use crate::primitive::atomic::{AtomicBool, AtomicUsize};
+use crate::primitive::atomic::AtomicBool;
 use crate::primitive::deque::{self, Injector};
 use crate::primitive::{Arc, Mutex, in_model, thread};
 use crate::task::{Header, JoinHandle, Registry, Runnable, Schedule, Spawn, TaskInfo, Why};
@@ -48,12 +50,11 @@ pub struct Shared {
     slots: Box<[Pad<Slot>]>,
     /// How many permanent workers there are: none in a current-thread runtime.
     workers: usize,
-    /// How many owners of slots are away.
-    away: AtomicUsize,
     /// The deques of guest slots without an owner, and who waits for one.
     guests: Mutex<Guests>,
     pub(crate) driver: Driver,
     pub(crate) pool: Pool,
+    tenders: Tenders,
     registry: Registry,
     /// The runtime shuts down: no task is accepted, and workers end when the last is gone.
     closed: AtomicBool,
@@ -97,10 +98,11 @@ impl Shared {
             idle: Idle::new(seats),
             slots,
             workers,
-            away: AtomicUsize::new(0),
             guests: Mutex::new(Guests { free, waiting: Vec::new() }),
             driver,
             pool: pool(weak.clone()),
+            // The permanent workers' threads are about to come.
+            tenders: Tenders::new(seats, workers),
             // One more for tasks spawned by threads that are no workers.
             registry: Registry::new(seats + 1),
             closed: AtomicBool::new(false),

@@ -13,8 +13,6 @@ pub struct Slot {
     pub(super) stealer: Stealer<Runnable>,
     /// Whether a thread owns this slot now. Workers' slots always have one; guests' come and go.
     pub(super) owned: AtomicBool,
-    /// The owner blocks inside a task: whoever has the turn looks after its wheel. See `time.rs`.
-    pub(super) away: AtomicBool,
     pub(super) counters: Counters,
 }
 
@@ -24,7 +22,6 @@ impl Slot {
             parker: Parker::new(),
             stealer,
             owned: AtomicBool::new(false),
-            away: AtomicBool::new(false),
             counters: Counters::default(),
         }
     }

@@ -1,8 +1,10 @@
 //! Timers, as a worker or any other thread sets them, and the paused clock.
 
 use super::idle::{Asleep, Search};
+use super::tend::Wheels;
 use super::{Shared, Worker, current};
-use crate::primitive::atomic::{Ordering::*, fence};
+use crate::primitive::atomic::Ordering::*;
+use crate::task::is_last_poll;
 use crate::timer::{Entry, Polled};
 use std::pin::Pin;
 use std::task::{Poll, Waker};
@@ -13,17 +15,27 @@ impl Shared {
     ///
     /// It goes into the wheel of the worker that calls, or else of some worker, who is told if it now
     /// has to wake up earlier.
-    #[inline]
     ///
     /// # Panics
     ///
-    /// If the runtime was shut down: nobody would ever fire it.
+    /// If the runtime was shut down, so that nobody would ever fire it, and this is not the last poll
+    /// of one of its tasks.
+    #[inline]
     pub(crate) fn poll_timer(&self, entry: Pin<&mut Entry>, waker: &Waker) -> Poll<()> {
         match self.with_wheel(|wheel| self.driver.timers.poll(entry, waker, wheel)) {
             Polled::Fired => Poll::Ready(()),
             Polled::Pending | Polled::PendingEarlier => Poll::Pending,
+            // A runtime that ends does not wait for its timers before the polls that are on their way
+            // have returned (it may end inside one of them). What they return does not matter any
+            // more; a panic would be noise. On a thread that blocks in a task it is the way out.
+            Polled::ShutDown if self.is_working_here() && is_last_poll() => Poll::Pending,
             Polled::ShutDown => panic!("a timer was polled after its runtime was shut down"),
         }
+    }
+
+    /// Whether this thread is a worker of this runtime, and does not block in a task.
+    fn is_working_here(&self) -> bool {
+        current::worker_of(self, |worker| worker.is_some())
     }
 
     /// Gives `entry` another tick; one in a wheel keeps its waker.
@@ -37,61 +49,10 @@ impl Shared {
             let polled = f(wheel);
             // The owner of a wheel is awake when it comes here.
             if polled == Polled::PendingEarlier && worker.is_none() {
-                self.unpark_for_timer(wheel);
+                self.tenders.find(wheel, self);
             }
             polled
         })
-    }
-
-    /// Makes whoever drives `wheel` look at its earliest timer, which has just come there.
-    pub(super) fn unpark_for_timer(&self, wheel: usize) {
-        // Pairs with the fence in `Idle::sleep`: either the wheel's owner sees the timer before it
-        // sleeps, or we find it asleep. And with the one in `away`: either we see that the owner goes
-        // away, or it sees the timer and tells the poller itself.
-        fence(SeqCst);
-        // Relaxed: behind the fence.
-        if self.slots[wheel].away.load(Relaxed) {
-            self.driver.notify();
-        } else {
-            self.unpark(wheel);
-        }
-    }
-
-    /// The owner of `seat` is about to block, and sees no timer until the result is dropped. Whoever
-    /// has the turn, and every busy worker now and then, looks after its wheel meanwhile.
-    ///
-    /// The other way is to move the timers to somebody else's wheel. But threads that are no workers
-    /// go on putting timers into this one, and the only worker of a runtime has no other.
-    pub(super) fn away(&self, seat: usize) -> Away<'_> {
-        // Relaxed: read behind a fence, or after the notification.
-        self.slots[seat].away.store(true, Relaxed);
-        self.away.fetch_add(1, Relaxed);
-        // Pairs with the fence in `unpark_for_timer`.
-        fence(SeqCst);
-        if self.driver.timers.next_deadline(seat).is_some() {
-            // Kept by the poller if nobody waits there now: who comes next looks again.
-            self.driver.notify();
-        }
-        Away { shared: self, seat }
-    }
-
-    fn seats_away(&self) -> impl Iterator<Item = usize> {
-        // Relaxed: who goes away notifies the poller, which comes back here.
-        let any = self.away.load(Relaxed) > 0;
-        let seats = if any { 0..self.slots.len() } else { 0..0 };
-        seats.filter(|&seat| self.slots[seat].away.load(Relaxed))
-    }
-
-    /// Fires what is due in the wheel of `seat`, which the caller owns, and of those who are away.
-    pub(super) fn expire_timers(&self, seat: usize) {
-        self.driver.expire(seat);
-        self.seats_away().for_each(|seat| self.driver.expire(seat));
-    }
-
-    /// How long the owner of `seat` may sleep, if it has the turn.
-    pub(super) fn until_next_timer(&self, seat: usize) -> Option<Duration> {
-        let others = self.seats_away().filter_map(|seat| self.driver.until_next(seat));
-        self.driver.until_next(seat).into_iter().chain(others).min()
     }
 
     /// Moves the paused clock forward and fires what is due then. `false`: it is not paused.
@@ -158,18 +119,17 @@ impl Shared {
     }
 }
 
-/// Ends the absence of a slot's owner when dropped.
-#[must_use = "dropping it ends the absence"]
-pub(super) struct Away<'a> {
-    shared: &'a Shared,
-    seat: usize,
-}
+impl Wheels for Shared {
+    fn is_empty(&self, wheel: usize) -> bool {
+        self.driver.timers.next_deadline(wheel).is_none()
+    }
 
-impl Drop for Away<'_> {
-    fn drop(&mut self) {
-        // Relaxed: the owner looks at its wheel itself before it sleeps, and a notification too many
-        // does no harm.
-        self.shared.away.fetch_sub(1, Relaxed);
-        self.shared.slots[self.seat].away.store(false, Relaxed);
+    fn migrate(&self, from: usize, to: usize) {
+        // Whoever asks for it tells the owner of `to` in any case.
+        let _ = self.driver.timers.migrate(from, to);
+    }
+
+    fn tell(&self, wheel: usize) {
+        self.unpark(wheel);
     }
 }

@@ -154,6 +154,7 @@ impl Worker {
         self.slot().parker.adopt();
         // Relaxed: a hint for the paused clock and for listings.
         self.slot().owned.store(true, Relaxed);
+        self.shared().tenders.tend(self.seat, self.shared());
         while root.step(self).is_continue() {
             match self.next_task() {
                 Some(task) => self.run_task(task),
@@ -164,6 +165,7 @@ impl Worker {
         }
         self.slot().owned.store(false, Relaxed);
         self.hand_over();
+        self.shared().tenders.untend(self.seat, self.shared());
         // A guest may have ended the last task.
         let _ = self.shared().has_ended();
         // Not dropped: the loop may run inside a `Drop` during an unwinding that began outside of it.
@@ -344,7 +346,7 @@ impl Worker {
     /// Fires what is due in this worker's wheel.
     fn expire(&self) {
         self.source.set(Source::Timers);
-        self.shared().expire_timers(self.seat);
+        self.shared().driver.expire(self.seat);
         self.source.set(Source::Events);
     }
 
@@ -403,10 +405,7 @@ impl Worker {
         // we get it; who puts a timer into this wheel from outside either sees us asleep, or we see
         // its timer.
         let mut turn = self.try_turn();
-        let mut timeout = match turn {
-            Some(_) => shared.until_next_timer(self.seat),
-            None => shared.driver.until_next(self.seat),
-        };
+        let mut timeout = shared.driver.until_next(self.seat);
         if shared.driver.clock().is_paused() {
             // What is ready now comes before what is due later.
             turn.iter_mut().for_each(|turn| turn.run(Some(Duration::ZERO)));

@@ -203,7 +203,11 @@ unsafe fn schedule<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>, why
 unsafe fn dealloc<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>) {
     // SAFETY: allocated as a box of this type; the stage is a union and drops nothing: the future
     // and the output have been dropped by their owners (rule 2).
-    drop(unsafe { Box::from_raw(header.cast::<Cell<F, S, M>>().as_ptr()) });
+    let cell = unsafe { Box::from_raw(header.cast::<Cell<F, S, M>>().as_ptr()) };
+    // No code, but in a model it fails if anybody's use of the cell did not happen before this.
+    cell.stage.with_mut(|_| ());
+    cell.header.join_waker.with_mut(|_| ());
+    drop(cell);
 }
 
 /// # Safety

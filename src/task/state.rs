@@ -132,9 +132,10 @@ impl State {
 
     #[inline]
     fn notify(&self, bits: u64) -> Wake {
-        // Release: what the waker did before is seen by the poll (pairs with `start`, `pend`).
-        // Acquire: who gets `Submit` sees the last poll as ended (pairs with `pend`).
-        let before = self.0.fetch_or(bits, AcqRel);
+        // Release: what the waker did before is seen by the poll (pairs with `start`, `pend`). Who
+        // gets `Submit` touches nothing that a poll touches; the next `start` acquires what the last
+        // `pend` released, since this step between them is a read-modify-write.
+        let before = self.0.fetch_or(bits, Release);
         if before & (NOTIFIED | RUNNING | COMPLETE) == 0 { Wake::Submit } else { Wake::Nothing }
     }
 
@@ -180,6 +181,12 @@ impl State {
     pub fn is_complete(&self) -> bool {
         // Acquire: pairs with the Release in `complete`.
         self.0.load(Acquire) & COMPLETE != 0
+    }
+
+    /// Whether the task was asked to end, so that it will not be polled again.
+    pub fn is_cancelled(&self) -> bool {
+        // Relaxed: a hint; whoever needs it has synchronised with the `abort` in another way.
+        self.0.load(Relaxed) & CANCEL != 0
     }
 
     /// Whether the task waits to be polled or is being polled: for listings only.

@@ -49,8 +49,8 @@ fn runtimes_end_with_work_in_flight() {
         }
         let late = runtime.handle().clone();
         match rng.below(4) {
-            0 => drop(runtime.shutdown_background()),
-            1 => drop(runtime.shutdown_timeout(Duration::from_secs(3600))),
+            0 => runtime.shutdown_background(),
+            1 => runtime.shutdown_timeout(Duration::from_secs(3600)),
             2 => {
                 let outer = rng.runtime();
                 outer.block_on(async { drop(runtime) });

@@ -29,9 +29,8 @@
 //!    block at or after `block_tail`.
 //! 3. A sender (the one of the end mark included) uses blocks only between reserving and marking its
 //!    slot.
-//! 4. `newest` only moves forward, and it is past a block before `block_tail` is. (Who moves the latter
-//!    past a block has just seen the former past it; who loads it, by Acquire, cannot see the former
-//!    further back.)
+//! 4. `newest` only moves forward, and is at a block, or further, before `block_tail` is moved up to
+//!    it. Who loads `block_tail`, by Acquire, cannot see `newest` further back.
 //! 5. Who moves `block_tail` past a block then reads `tail` by a read-modify-write and stores the
 //!    index in `released` of that block, as its last use of it. A sender that found the block in
 //!    `newest` or `block_tail`, or came through it, reserved before that reading of `tail`: had it
@@ -230,23 +229,42 @@ impl<T> List<T> {
             // SAFETY: rule 5.
             block = unsafe { self.next(block) };
         }
-        // Forward, if at all: nobody can have given `newest` a new life meanwhile (rule 5), so it is
-        // still the block that it was. Release: pairs with the Acquire in `find`.
         // SAFETY: rule 5.
         if unsafe { newest.as_ref() }.start < start {
-            let (old, new) = (newest.as_ptr(), block.as_ptr());
-            let _ = self.newest.compare_exchange(old, new, AcqRel, Relaxed);
             // SAFETY: the caller's.
-            unsafe { self.move_tail(start) };
+            unsafe {
+                self.move_newest(newest, block);
+                self.move_tail(start);
+            }
         }
         block
+    }
+
+    /// Moves `newest` from where it was seen to `block`, unless it is there or further.
+    ///
+    /// # Safety
+    ///
+    /// As for `walk`.
+    unsafe fn move_newest(&self, mut seen: NonNull<Block<T>>, block: NonNull<Block<T>>) {
+        // SAFETY: rule 5, for both. A block seen here cannot be given a new life meanwhile, so an
+        // exchange that succeeds goes forward.
+        while unsafe { seen.as_ref().start < block.as_ref().start } {
+            let (old, new) = (seen.as_ptr(), block.as_ptr());
+            // Release: pairs with the Acquire in `find`.
+            match self.newest.compare_exchange(old, new, AcqRel, Acquire) {
+                Ok(_) => return,
+                // SAFETY: never null.
+                Err(now) => seen = unsafe { NonNull::new_unchecked(now) },
+            }
+        }
     }
 
     /// Moves `block_tail` on, past blocks that are written, up to the one that starts at `start`.
     ///
     /// # Safety
     ///
-    /// The caller has reserved a slot of that block and not marked it (rules 2, 3).
+    /// The caller has reserved a slot of that block and not marked it (rules 2, 3); `newest` is there
+    /// or further (rule 4).
     unsafe fn move_tail(&self, start: usize) {
         loop {
             // Acquire: pairs with the Release below.
@@ -258,9 +276,6 @@ impl<T> List<T> {
             }
             // Acquire: pairs with the Release in `next`. Not null: `start` is further on.
             let next = block.next.load(Acquire);
-            // Rule 4: it is past this block, or now is. AcqRel: as in `walk`; Acquire, so that what is
-            // seen here is seen by those whom the reading of `tail` below precedes.
-            let _ = self.newest.compare_exchange(old, next, AcqRel, Acquire);
             // Release: pairs with the Acquire above and in `walk`.
             if self.block_tail.compare_exchange(old, next, AcqRel, Relaxed).is_err() {
                 return;

@@ -7,10 +7,7 @@ use std::future::Future;
 use std::time::Duration;
 
 /// Bytes for each of many tasks that wait in `wait` with eight bytes of their own.
-fn memory<R: Rt, F: Future<Output = ()> + Send>(wait: fn() -> F) -> Figures
-where
-    F: 'static,
-{
+fn memory<R: Rt, F: Future<Output = ()> + Send + 'static>(wait: fn() -> F) -> Figures {
     const COUNT: usize = 200_000;
     let before = R::run(async { resident() });
     R::run(async move {

@@ -11,8 +11,11 @@ mod timer;
 use crate::measure::Figures;
 use crate::rt::Rt;
 
+/// A case's name and what runs it.
+type Case = (&'static str, fn() -> Figures);
+
 /// All cases of one runtime by name.
-pub fn all<R: Rt>() -> Vec<(&'static str, fn() -> Figures)> {
+pub fn all<R: Rt>() -> Vec<Case> {
     vec![
         ("spawn_many_local", spawn::many_local::<R>),
         ("spawn_many_remote_idle", spawn::many_remote_idle::<R>),

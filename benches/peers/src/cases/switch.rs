@@ -77,7 +77,10 @@ pub fn ping_pong_1000<R: Rt>() -> Figures {
                 R::detach(async move {
                     let (there, back) = (Slot::new(), Slot::new());
                     let (far_there, far_back) = (there.clone(), back.clone());
-                    R::detach(async move { far_back.send(far_there.recv().await) });
+                    R::detach(async move {
+                        let value = far_there.recv().await;
+                        far_back.send(value);
+                    });
                     there.send(());
                     back.recv().await;
                     countdown.one();

@@ -36,6 +36,7 @@ fn wait_once() -> impl Future<Output = ()> + Send {
     })
 }
 
+#[allow(clippy::manual_async_fn)] // an `async fn` cannot promise `Send`
 fn limits<R: Rt>(count: usize) -> impl Future<Output = usize> + Send + 'static {
     async move {
         let mut in_time = 0;
