@@ -388,6 +388,37 @@ fn io_shutdown_vs_open() {
     });
 }
 
+/// Two waits add a direction each to what the poller watches; it ends up watching both, though the
+/// calls to it may come in either order.
+#[test]
+fn io_watch_both() {
+    must_reach(&["told again"]);
+    model("io_watch_both", Bound::None, || {
+        let source = Arc::new(Source::new());
+        let _ = source.word().open(Ready::EMPTY, Watched::of(Ready::ERROR));
+        let kernel = Arc::new(AtomicU64::new(0));
+        let add = |direction: Direction| {
+            let (source, kernel) = (source.clone(), kernel.clone());
+            move || {
+                let mut calls = 0;
+                let told = source.word().watch(Watched::of(direction.mask()), |all| {
+                    calls += 1;
+                    kernel.swap(u64::from(all.read()) | u64::from(all.write()) << 1, Relaxed);
+                    Ok::<_, ()>(())
+                });
+                assert_eq!(told, Ok(()));
+                calls
+            }
+        };
+        let other = spawn(add(Direction::Write));
+        let calls = add(Direction::Read)() + other.join().unwrap();
+        assert_eq!(kernel.load(Relaxed), 0b11, "a direction is not watched");
+        if calls > 2 {
+            reached("told again");
+        }
+    });
+}
+
 /// Slots come back as others are taken: a chunk with a free slot is listed once, a full one is not,
 /// and the next owner of a slot sees the last one gone.
 #[test]

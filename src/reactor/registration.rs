@@ -218,20 +218,9 @@ impl Registration {
 
     #[cold]
     fn watch_more(&self, wanted: Watched) -> io::Result<()> {
-        let word = self.source().word();
-        let mut all = word.watch(wanted);
-        loop {
-            if let Err(error) = self.slot.poller().modify(self.fd(), self.key(), watch(all)) {
-                word.unwatch(wanted);
-                return Err(error);
-            }
-            // Two threads may add a direction each, and their calls come in either order. Bits are
-            // only added; whoever calls last and finds no more bits here has told them all.
-            match word.load().watched() {
-                now if now == all => return Ok(()),
-                now => all = now,
-            }
-        }
+        self.source()
+            .word()
+            .watch(wanted, |all| self.slot.poller().modify(self.fd(), self.key(), watch(all)))
     }
 }
 

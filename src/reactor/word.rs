@@ -266,17 +266,35 @@ impl Word {
         }
     }
 
-    /// Notes that more is to be watched; the caller then tells the poller.
-    pub fn watch(&self, more: Watched) -> Watched {
-        // Relaxed: the bits order nothing but the calls to the poller, see `Registration::watch`.
-        let before = self.0.fetch_or(u64::from(more.0) << WATCHED_SHIFT, Relaxed);
-        Watched(Snapshot(before).watched().0 | more.0)
-    }
-
-    /// Notes that the poller could not be told; the next wait tries again.
-    pub fn unwatch(&self, these: Watched) {
-        // Relaxed: as in `watch`.
-        self.0.fetch_and(!(u64::from(these.0) << WATCHED_SHIFT), Relaxed);
+    /// Adds to what is watched. `tell` tells the poller, and is told all that is watched by now.
+    ///
+    /// # Errors
+    ///
+    /// Those of `tell`; the next wait tries again.
+    pub fn watch<E>(
+        &self,
+        more: Watched,
+        mut tell: impl FnMut(Watched) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let bits = u64::from(more.0) << WATCHED_SHIFT;
+        // AcqRel: pairs with the second look of another thread, below.
+        let before = Snapshot(self.0.fetch_or(bits, AcqRel));
+        let mut all = Watched(before.watched().0 | more.0);
+        loop {
+            if let Err(error) = tell(all) {
+                // Relaxed: nothing has been achieved that another thread could rely on.
+                self.0.fetch_and(!bits, Relaxed);
+                return Err(error);
+            }
+            // Two threads may add a direction each, and their calls come in either order. Bits are
+            // only added; whoever calls last and finds no more bits here has told them all.
+            // An RMW, AcqRel: the bits of another thread are either seen here, or added after this,
+            // and then that thread's call comes after ours.
+            match Snapshot(self.0.fetch_or(0, AcqRel)).watched() {
+                now if now == all => return Ok(()),
+                now => all = now,
+            }
+        }
     }
 
     /// No event will come. The caller now wakes everybody who waits.
