@@ -9,11 +9,14 @@
 //!
 //! | path | does | where |
 //! |---|---|---|
+//! | `/hello` | says hello | in the task |
 //! | `/async` | sleeps 100 ms | in the task: a timer |
 //! | `/blocking` | blocks a thread for 100 ms | `spawn_blocking` |
 //! | `/cpu?n=100000` | sorts n numbers by their square | `spawn_blocking` |
 //! | `/aggregate` | asks `/async` and `/blocking` over HTTP, both at once | in the task: `try_join!` |
 //! | `/tasks` | shows the live tasks and the runtime's counters | |
+
+// ci:
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Full};
@@ -40,6 +43,8 @@ type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 const PAUSE: Duration = Duration::from_millis(100);
 /// How many requests at once the load makes for each endpoint.
 const REQUESTS: usize = 100;
+/// How long the load waits for a reply: a bound on hangs, far above what a slow machine takes.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the service waits for open connections when it ends.
 const GRACE: Duration = Duration::from_secs(5);
 /// The most numbers that `/cpu` sorts.
@@ -174,6 +179,7 @@ async fn connection(
 async fn answer(request: Request<Incoming>, address: SocketAddr) -> Reply {
     let query = request.uri().query().unwrap_or_default();
     let reply = match request.uri().path() {
+        "/hello" => Ok(text("hello\n")),
         "/async" => {
             sleep(PAUSE).await;
             Ok(text("slept without a thread\n"))
@@ -287,7 +293,7 @@ async fn load(address: SocketAddr, endpoint: &'static str) -> Row {
     let start = Instant::now();
     let mut requests = JoinSet::new();
     for _ in 0..REQUESTS {
-        requests.spawn(timeout(Duration::from_secs(30), get(address, endpoint)));
+        requests.spawn(timeout(PATIENCE, get(address, endpoint)));
     }
     let mut ok = 0;
     while let Some(answer) = requests.join_next().await {

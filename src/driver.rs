@@ -8,7 +8,7 @@
 //! Each worker fires its own wheel; this module only puts the two kinds of waiting together.
 
 use crate::reactor::{Events, Reactor};
-use crate::timer::{Clock, Timers};
+use crate::timer::{Clock, Timers, tick};
 use crate::util::try_lock::{TryGuard, TryLock};
 use std::io;
 use std::time::Duration;
@@ -48,6 +48,11 @@ impl Driver {
         self.events.try_lock().map(|events| Turn { driver: self, events })
     }
 
+    /// Whether somebody has the turn.
+    pub(crate) fn is_turn_taken(&self) -> bool {
+        self.events.is_taken()
+    }
+
     /// Makes the holder of the turn return from the poller.
     ///
     /// # Panics
@@ -69,6 +74,16 @@ impl Driver {
         if let Some(next) = self.timers.next_deadline(home) {
             let now = self.clock().now_tick();
             if next <= now {
+                self.timers.expire(home, now);
+            }
+        }
+    }
+
+    /// Fires the timers of a wheel whose owner is late by more than `grace`.
+    pub(crate) fn expire_late(&self, home: usize, grace: Duration) {
+        if let Some(next) = self.timers.next_deadline(home) {
+            let now = self.clock().now_tick();
+            if next.saturating_add(tick::count(grace)) <= now {
                 self.timers.expire(home, now);
             }
         }

@@ -38,7 +38,7 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, future: F) {
-        crate::spawn(future);
+        crate::tasks::spawn(future);
     }
 }
 

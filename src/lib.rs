@@ -1,4 +1,45 @@
-//! A multi-threaded, work-stealing async runtime.
+//! A multi-threaded, work-stealing async runtime in which every protocol between threads is
+//! model-checked.
+//!
+//! ```
+//! use reiver::time::{Duration, sleep};
+//!
+//! #[reiver::main]
+//! async fn main() {
+//!     let task = reiver::spawn(async {
+//!         sleep(Duration::from_millis(1)).await;
+//!         "slept"
+//!     });
+//!     let sum = reiver::task::spawn_blocking(|| (1..=1000u64).sum::<u64>());
+//!     let (slept, sum) = reiver::join!(task, sum);
+//!     assert_eq!((slept.unwrap(), sum.unwrap()), ("slept", 500_500));
+//! }
+//! ```
+//!
+//! # Where things are
+//!
+//! | to | see |
+//! |---|---|
+//! | start a runtime | [`main`](macro@main), [`test`](macro@test), [`runtime`] |
+//! | spawn, gather, cancel, name and list tasks | [`task`] |
+//! | block or compute without holding up others | [`task::spawn_blocking`], [`task::block_in_place`] |
+//! | wait for several things | [`select!`], [`join!`], [`try_join!`] |
+//! | send values, share state, limit | [`sync`] |
+//! | sleep, give up after a time, tick, stop the clock in tests | [`time`] |
+//! | TCP, UDP, Unix sockets, any descriptor | [`net`], [`io::unix::AsyncFd`] |
+//! | read, write, buffer, copy | [`io`] |
+//! | children, signals | [`process`], [`signal`] |
+//! | hyper | the feature `hyper` |
+//!
+//! Names are tokio's where the concept is tokio's: `tokio = { package = "reiver", … }` compiles for
+//! ordinary programs. Everything is always on; tokio's feature names are accepted and change nothing.
+//! How it works is in `src/ARCHITECTURE.md`.
+//!
+//! # What blocks
+//!
+//! A future must return soon from each poll: a worker polls one task at a time. What computes for long or
+//! blocks its thread goes to [`task::spawn_blocking`]. Other workers steal what waits behind a task that
+//! takes its time, fire its worker's timers and take over the poller.
 // What `internals` opens to the models is documented for readers of the source, not item by item.
 #![cfg_attr(all(feature = "model", debug_assertions), allow(missing_docs))]
 
@@ -56,8 +97,5 @@ pub mod internals {
     }
     pub mod timer {
         pub use crate::timer::*;
-    }
-    pub mod util {
-        pub use crate::util::*;
     }
 }

@@ -118,12 +118,10 @@ fn shutdown_waits_for_what_runs_until_the_deadline() {
         Builder::new_multi_thread().worker_threads(1).max_blocking_threads(1).build().unwrap();
     let (started, begun) = mpsc::channel();
     let counter = ran.clone();
-    let job = runtime.handle().block_on(async {
-        spawn_blocking(move || {
-            started.send(()).unwrap();
-            std::thread::sleep(Duration::from_millis(30));
-            counter.fetch_add(1, SeqCst);
-        })
+    let job = runtime.spawn_blocking(move || {
+        started.send(()).unwrap();
+        std::thread::sleep(Duration::from_millis(30));
+        counter.fetch_add(1, SeqCst);
     });
     begun.recv().unwrap();
     drop(runtime);
@@ -133,11 +131,9 @@ fn shutdown_waits_for_what_runs_until_the_deadline() {
     let runtime = Runtime::new().unwrap();
     let (free, blocked) = mpsc::channel::<()>();
     let (started, begun) = mpsc::channel();
-    let job = runtime.handle().block_on(async {
-        spawn_blocking(move || {
-            started.send(()).unwrap();
-            blocked.recv()
-        })
+    let job = runtime.spawn_blocking(move || {
+        started.send(()).unwrap();
+        blocked.recv()
     });
     begun.recv().unwrap();
     let start = Instant::now();
@@ -164,6 +160,44 @@ fn a_job_after_the_end_is_cancelled() {
 fn a_runtime_may_be_dropped_inside_a_job() {
     let outer = Runtime::new().unwrap();
     let inner = Runtime::new().unwrap();
-    let job = outer.handle().block_on(async { spawn_blocking(move || drop(inner)) });
+    let job = outer.spawn_blocking(move || drop(inner));
     outer.block_on(job).unwrap();
+}
+
+#[test]
+fn a_full_queue_pushes_back() {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(1)
+        .max_blocking_queue(1)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let (free, blocked) = mpsc::channel::<()>();
+        let (started, begun) = mpsc::channel();
+        let running = spawn_blocking(move || {
+            started.send(()).unwrap();
+            blocked.recv()
+        });
+        begun.recv().unwrap();
+        let queued = task::try_spawn_blocking(|| 1).unwrap();
+        let refused = task::try_spawn_blocking(|| 2).unwrap_err();
+        assert!(refused.is_full());
+        assert_eq!(refused.into_inner()(), 2);
+        let waiting = reiver::spawn(async { task::submit_blocking(|| 3).await.await.unwrap() });
+        task::yield_now().await;
+        let metrics = Handle::current().metrics();
+        assert_eq!((metrics.blocking_queue_depth(), metrics.num_blocking_threads()), (1, 1));
+        let jobs = Handle::current().blocking_jobs();
+        assert_eq!(jobs.len(), 2);
+        assert!(jobs[0].age().is_some() && jobs[1].age().is_none());
+        free.send(()).unwrap();
+        assert_eq!((queued.await.unwrap(), waiting.await.unwrap()), (1, 3));
+        running.await.unwrap().unwrap();
+        // A job is counted when its thread is done with it, which its joiner may be ahead of.
+        while metrics.blocking_jobs_count() < 3 {
+            task::yield_now().await;
+        }
+        assert_eq!(metrics.blocking_queue_wait().count(), 3);
+    });
 }

@@ -496,6 +496,19 @@ fn a_root_that_yields_goes_behind_what_is_queued() {
 }
 
 #[test]
+fn a_runtime_may_be_dropped_by_a_panic() {
+    for runtime in [one(), two()] {
+        let task = runtime.spawn(pending::<()>());
+        let thread = std::thread::spawn(move || {
+            let _runtime = runtime;
+            panic!("on the way out");
+        });
+        assert_eq!(thread.join().unwrap_err().downcast_ref(), Some(&"on the way out"));
+        assert!(task.is_finished());
+    }
+}
+
+#[test]
 fn a_runtime_may_be_dropped_where_its_own_worker_blocks() {
     let runtime = two();
     let handle = runtime.handle().clone();

@@ -187,10 +187,16 @@ fn a_refused_connection_and_a_port_in_use() {
 fn a_reset_is_an_error_of_the_reader() {
     on_each(|| async {
         let (client, mut server) = pair().await;
-        let reader = reiver::spawn(async move { server.read(&mut [0; 10]).await });
+        let reader = reiver::spawn(async move {
+            let error = server.read(&mut [0; 10]).await.unwrap_err();
+            // Nothing is left to shut down, and that is no error; for a half neither.
+            server.shutdown().await.unwrap();
+            server.into_split().1.shutdown().await.unwrap();
+            error.kind()
+        });
         client.set_zero_linger().unwrap();
         drop(client);
-        assert_eq!(reader.await.unwrap().unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(reader.await.unwrap(), ErrorKind::ConnectionReset);
     });
 }
 
@@ -344,6 +350,9 @@ fn immediate_operations() {
         let (read, ()) =
             reiver::join!(waiting, async { assert_eq!(server.try_write(b"xyz").unwrap(), 3) });
         assert_eq!(read.unwrap(), 3);
+        // What was read was not all there was room for, but only `WouldBlock` says so here.
+        assert_eq!(client.ready(Interest::READABLE).await.unwrap(), Ready::READABLE);
+        assert!(client.try_read(&mut buf).is_err_and(|e| e.kind() == ErrorKind::WouldBlock));
         drop(server);
         let ready = client.ready(Interest::READABLE).await.unwrap();
         assert!(ready.is_read_closed() && ready.contains(Ready::READ_CLOSED));
@@ -483,10 +492,11 @@ fn no_descriptor_is_leaked() {
             finish(&runtime, async {
                 let open = open_descriptors();
                 let (listener, address) = listen().await;
-                for round in 0..50 {
+                for _ in 0..50 {
                     let (client, server) = pair().await;
-                    assert!(waits(TcpStream::connect(address)));
-                    assert!(waits(listener.accept()) || round > 0);
+                    // Given up, or ended, whatever the other threads did meanwhile.
+                    let _ = waits(TcpStream::connect(address));
+                    let _ = waits(listener.accept());
                     let (read, write) = client.into_split();
                     drop(write);
                     let std = server.into_std().unwrap();

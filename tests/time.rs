@@ -1,6 +1,7 @@
 //! Time, real and paused.
 
 use reiver::runtime::{Builder, Runtime};
+use reiver::task;
 use reiver::time::{
     self, Duration, Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout, timeout_at,
 };
@@ -205,7 +206,8 @@ fn intervals_and_missed_ticks() {
 fn timers_survive_whoever_set_them() {
     for runtime in runtimes() {
         // Set by a root that ends: its slot's wheel is handed on.
-        let slept = runtime.block_on(async { reiver::spawn(sleep(20 * MS)) });
+        let root = async { Some(reiver::spawn(sleep(20 * MS))) };
+        let slept = runtime.block_on(root).unwrap();
         runtime.handle().block_on(slept).unwrap();
         // Polled here, dropped after its runtime.
         let mut pinned = Box::pin(sleep(Duration::from_secs(3600)));
@@ -258,6 +260,25 @@ fn blocking_in_place_does_not_hold_timers() {
     });
 }
 
+#[test]
+fn a_worker_that_blocks_in_place_can_wait_for_a_timer_there() {
+    for workers in [1, 2] {
+        let runtime = Builder::new_multi_thread().worker_threads(workers).build().unwrap();
+        let wait = || {
+            let handle = reiver::runtime::Handle::current();
+            // This thread is no worker now: its timers go into a wheel of the runtime's choice.
+            for _ in 0..5 {
+                handle.block_on(sleep(MS));
+            }
+        };
+        let tasks: Vec<_> =
+            (0..4).map(|_| runtime.spawn(async move { task::block_in_place(wait) })).collect();
+        for task in tasks {
+            runtime.handle().block_on(task).unwrap();
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Noop;
 impl Future for Noop {
@@ -273,4 +294,19 @@ fn types_are_what_libraries_expect() {
     check::<time::Sleep>();
     check::<time::Interval>();
     check::<time::Timeout<Noop>>();
+}
+
+#[test]
+fn a_blocking_job_holds_a_paused_clock() {
+    for runtime in paused() {
+        for _ in 0..20 {
+            runtime.block_on(async {
+                let job = reiver::task::spawn_blocking(|| std::thread::sleep(2 * MS));
+                let day = Duration::from_secs(86_400);
+                assert!(timeout(day, job).await.is_ok(), "the clock jumped past a running job");
+                // And it jumps again afterwards.
+                assert!(timeout(day, pending::<()>()).await.is_err());
+            });
+        }
+    }
 }

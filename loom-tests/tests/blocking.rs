@@ -5,13 +5,14 @@
 mod harness;
 
 use harness::{Bound, Model, must_reach, reached, thread};
-use reiver_model::internals::blocking::{Body, Config, Pool, Refused, Room, Spec};
+use reiver_model::internals::blocking::room::Room;
+use reiver_model::internals::blocking::{Body, Config, Pool, Refused, Spec};
 use reiver_model::internals::primitive::atomic::{AtomicUsize, Ordering::*};
 use reiver_model::internals::task::JoinHandle;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ fn start(body: Body) -> io::Result<()> {
 
 /// A pool whose threads are started as asked.
 fn pool(max_threads: usize, reserved: usize) -> Pool {
-    Pool::new(config(max_threads, reserved), Box::new(start))
+    Pool::new(config(max_threads, reserved), Box::new(start), Box::new(|| ()))
 }
 
 /// Counts up, and wakes the thread that made it.
@@ -121,7 +122,7 @@ fn blocking_keepalive() {
         let mut config = config(2, 0);
         // Time-outs come at once: a sleeper that is not signalled tries to retire.
         config.keep_alive = Duration::ZERO;
-        let pool = Pool::new(config, Box::new(start));
+        let pool = Pool::new(config, Box::new(start), Box::new(|| ()));
         let latch = Latch::new();
         spawn(&pool, Spec::user(), &latch);
         spawn(&pool, Spec::user(), &latch);
@@ -169,27 +170,65 @@ fn blocking_first_vs_shutdown() {
     });
 }
 
-/// Threads are refused after the first: who lay down or pushed trusting the one that does not come
-/// is served by the one that is there.
+/// Threads that unwind before their body, against shutdown: the job is cancelled, not stranded.
+#[test]
+fn blocking_unwind_vs_shutdown() {
+    model("blocking_unwind_vs_shutdown", 3, || {
+        let unwind = |body| {
+            drop::<Body>(body);
+            Ok(())
+        };
+        let pool = Pool::new(config(1, 0), Box::new(unwind), Box::new(|| ()));
+        let other = pool.clone();
+        let late = thread::spawn(move || other.spawn(Spec::user(), || ()).unwrap());
+        assert!(pool.shutdown(None).is_clean());
+        assert!(!join(late.join().unwrap()), "it ran without a thread");
+    });
+}
+
+/// A second thread is refused while the first one, for want of work, lies down, and while another
+/// job comes, whose submitter trusts the thread that does not come.
 #[test]
 fn blocking_spawn_failure() {
     must_reach(&["refused", "not asked"]);
-    model("blocking_spawn_failure", 1, || {
+    model("blocking_spawn_failure", 2, || {
+        let latch = Latch::new();
         let asked = Arc::new(AtomicUsize::new(0));
-        let count = asked.clone();
+        let other = Arc::new(Mutex::new(None::<Pool>));
+        let (count, theirs, slot) = (asked.clone(), latch.clone(), other.clone());
         let hook = move |body| match count.fetch_add(1, Relaxed) {
             0 => start(body),
-            _ => Err(io::ErrorKind::WouldBlock.into()),
+            _ => {
+                if let Some(pool) = slot.lock().unwrap().take() {
+                    // The one thread has done all jobs so far.
+                    theirs.wait(2);
+                    spawn(&pool, Spec::user(), &theirs);
+                }
+                Err(io::ErrorKind::WouldBlock.into())
+            }
         };
-        let pool = Pool::new(config(2, 0), Box::new(hook));
-        let latch = Latch::new();
+        let pool = Pool::new(config(2, 0), Box::new(hook), Box::new(|| ()));
+        let held = Arc::new(OnceLock::new());
+        let (theirs, hold) = (latch.clone(), held.clone());
+        let holds = move || {
+            let mine = Latch::new();
+            assert!(hold.set(mine.clone()).is_ok());
+            theirs.arrive();
+            mine.wait(1);
+        };
+        drop(pool.spawn(Spec::user(), holds).unwrap());
+        latch.wait(1);
+        *other.lock().unwrap() = Some(pool.clone());
+        held.get().unwrap().arrive();
         spawn(&pool, Spec::user(), &latch);
-        let (theirs, other) = (latch.clone(), pool.clone());
-        let submitter = thread::spawn(move || spawn(&other, Spec::user(), &theirs));
-        spawn(&pool, Spec::user(), &latch);
-        latch.wait(3);
-        submitter.join().unwrap();
-        reached(if asked.load(Relaxed) > 1 { "refused" } else { "not asked" });
+        if asked.load(Relaxed) > 1 {
+            reached("refused");
+            latch.wait(3);
+        } else {
+            reached("not asked");
+            latch.wait(2);
+        }
+        drop(other.lock().unwrap().take());
     });
 }
 
@@ -203,7 +242,7 @@ fn blocking_first_failure() {
             0 => Err(io::ErrorKind::WouldBlock.into()),
             _ => start(body),
         };
-        let pool = Pool::new(config(1, 0), Box::new(hook));
+        let pool = Pool::new(config(1, 0), Box::new(hook), Box::new(|| ()));
         let latch = Latch::new();
         let submit = |pool: &Pool, latch: &Arc<Latch>| {
             let job = latch.clone();

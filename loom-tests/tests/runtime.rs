@@ -11,9 +11,9 @@ use harness::thread::{current, park, spawn};
 use harness::{Bound, Model, must_reach, reached};
 use reiver_model::internals::primitive::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 use reiver_model::internals::primitive::{Arc, Mutex};
-use reiver_model::runtime::{Builder, Handle, Runtime};
+use reiver_model::runtime::{Builder, Runtime};
 use reiver_model::task::block_in_place;
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 

@@ -67,7 +67,7 @@ fn timer_register_vs_fire() {
             (Polled::Pending, 2) => reached("fired by the driver"),
             lost => panic!("{lost:?}"),
         }
-        assert!(entry.is_fired() && other.is_fired() && timers.is_empty());
+        assert!(entry.is_fired() && other.is_fired() && timers.len() == 0);
         assert_eq!(counter.wakes(), usize::from(polled != Polled::Fired));
     });
 }
@@ -136,7 +136,7 @@ fn timer_cancel_vs_fire() {
         let driver = spawn(move || theirs.expire(0, 10));
         drop(entry);
         let fired = driver.join().unwrap();
-        assert!(timers.is_empty(), "dropped, and still in the wheel");
+        assert!(timers.len() == 0, "dropped, and still in the wheel");
         reached(if fired == 1 { "fired" } else { "cancelled" });
         assert_eq!(counter.wakes(), fired);
     });
@@ -157,7 +157,7 @@ fn timer_remote_cancel() {
         drop(kept_waker);
         let fired = timers.expire(0, 10);
         remote.join().unwrap();
-        assert!(own.is_fired() && timers.is_empty());
+        assert!(own.is_fired() && timers.len() == 0);
         reached(if fired == 1 { "before the owner's" } else { "after it" });
         assert_eq!((cancelled.wakes(), kept.wakes()), (fired - 1, 1));
     });
@@ -240,7 +240,7 @@ fn timer_migrate_vs_cancel() {
         drop(entry);
         reached(if driver.join().unwrap() == 2 { "moved" } else { "cancelled first" });
         assert_eq!(timers.expire(0, 10) + timers.expire(1, 10), 1);
-        assert!(kept.is_fired() && timers.is_empty());
+        assert!(kept.is_fired() && timers.len() == 0);
         assert_eq!(counter.wakes(), 1);
     });
 }
@@ -301,7 +301,7 @@ fn timer_shutdown_vs_register() {
         drop(waker);
         let _ = timers.migrate(1, 0);
         runtime.join().unwrap();
-        assert!(timers.is_empty(), "linked into a runtime that is gone");
+        assert!(timers.len() == 0, "linked into a runtime that is gone");
         let wakes = counter.wakes();
         reached(if wakes == 1 { "linked first" } else { "shut down first" });
     });

@@ -17,24 +17,29 @@ use std::task::{Context, Poll};
 #[derive(Debug)]
 pub struct Job {
     runnable: Runnable,
-    /// Nanoseconds since the pool was made, times two, plus one for a mandatory job.
+    /// Nanoseconds since the pool was made, times four, plus the two flags.
     stamp: u64,
 }
 
 impl Job {
     /// A job that was queued at `at` nanoseconds.
-    pub fn new(runnable: Runnable, at: u64, mandatory: bool) -> Self {
-        Self { runnable, stamp: at << 1 | u64::from(mandatory) }
+    pub fn new(runnable: Runnable, at: u64, mandatory: bool, announced: bool) -> Self {
+        Self { runnable, stamp: at << 2 | u64::from(announced) << 1 | u64::from(mandatory) }
     }
 
     /// When it was queued.
     pub fn queued_at(&self) -> u64 {
-        self.stamp >> 1
+        self.stamp >> 2
     }
 
     /// Whether it runs even when shutdown has begun.
     pub fn is_mandatory(&self) -> bool {
         self.stamp & 1 != 0
+    }
+
+    /// Whether the hook is called when it has run.
+    pub fn is_announced(&self) -> bool {
+        self.stamp & 2 != 0
     }
 
     /// The number of its task id.

@@ -16,7 +16,7 @@
 #![doc = include_str!("README.md")]
 
 mod job;
-mod room;
+pub mod room;
 mod shared;
 mod shutdown;
 mod stats;
@@ -25,8 +25,7 @@ mod tests;
 mod word;
 mod worker;
 
-pub use room::Room;
-pub use shared::{Config, SpawnThread};
+pub use shared::{AfterJob, Config, SpawnThread};
 pub use stats::{Histogram, Metrics, Report, Running};
 pub use worker::Body;
 
@@ -79,6 +78,8 @@ pub struct Spec {
     pub lane: Lane,
     /// It runs even if shutdown begins while it is queued: a write that somebody relies on.
     pub mandatory: bool,
+    /// The pool's hook is called when it has run, after its handle has the output.
+    pub announced: bool,
     /// The user's name for it.
     pub name: Option<Box<str>>,
     /// The caller of `spawn_blocking`.
@@ -94,6 +95,7 @@ impl Spec {
         Self {
             lane: Lane::User,
             mandatory: false,
+            announced: false,
             name: None,
             location: Location::caller(),
             home: 0,
@@ -212,8 +214,8 @@ impl Pool {
     /// # Panics
     ///
     /// If `max_threads` is 0, or more than 32,000 threads are asked for.
-    pub fn new(config: Config, spawn_thread: SpawnThread) -> Self {
-        Self(Arc::new(Closing(Shared::new(config, spawn_thread))))
+    pub fn new(config: Config, spawn_thread: SpawnThread, after_job: AfterJob) -> Self {
+        Self(Arc::new(Closing(Shared::new(config, spawn_thread, after_job))))
     }
 
     /// Queues a job, room or not. After a shutdown the job is cancelled at once.
@@ -260,18 +262,17 @@ impl Pool {
         Place { pool: self }
     }
 
+    /// As [`shutdown`](Self::shutdown), without the wait.
+    pub fn close(&self) {
+        self.0.0.close();
+    }
+
     /// Ends the pool: refuses new jobs, cancels queued ones (but runs mandatory ones), and waits for
     /// the others until `deadline`, or as long as it takes. It may be called again to wait longer,
     /// and by a job of this pool, which then does not wait for itself.
     pub fn shutdown(&self, deadline: Option<Instant>) -> Report {
         self.0.0.close();
         self.0.0.wait(deadline)
-    }
-
-    /// Wakes or starts a thread for each lane that has work and none on its way. Needed only after
-    /// the system has refused a thread, and then only if all threads stay busy: for a monitor.
-    pub fn nudge(&self) {
-        self.0.0.nudge();
     }
 
     /// The jobs that run now, the longest running first, then the queued ones.

@@ -42,7 +42,7 @@ impl Body {
         self.0.entered = true;
         let me = Arc::new(Worker::new(self.0.crew));
         self.0.shared.threads.lock().all.push(me.clone());
-        let _abort = AbortOnUnwind("a thread of the blocking pool");
+        let _abort = AbortOnUnwind::new("a thread of the blocking pool");
         me.run(&self.0.shared, self.0.search);
     }
 }
@@ -125,7 +125,11 @@ impl Worker {
                 // The end of a job is the start of the next: one look at the clock.
                 let start = now.unwrap_or_else(|| shared.now());
                 self.stats.begin(job.id(), job.queued_at(), start);
+                let announced = job.is_announced();
                 job.run();
+                if announced {
+                    (shared.after_job)();
+                }
                 let end = shared.now();
                 self.stats.end(start, end);
                 now = Some(end);

@@ -24,6 +24,13 @@ pub mod compat;
 // The door: what is tied to a runtime and yet found here. Re-exports only.
 pub use crate::reactor::{Interest, Ready};
 
+/// Descriptors of any kind that can be waited for.
+pub mod unix {
+    pub use crate::net::async_fd::{
+        AsyncFd, AsyncFdReadyGuard, AsyncFdReadyMutGuard, AsyncFdRegisterError, TryIoError,
+    };
+}
+
 #[doc(no_inline)]
 pub use std::io::{Error, ErrorKind, Result, SeekFrom};
 

@@ -95,6 +95,11 @@ where
         .unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the name has no address")))
 }
 
+/// The first address of `host`.
+pub(super) async fn one_of<A: ToSocketAddrs>(host: A) -> io::Result<SocketAddr> {
+    first(host, |address| std::future::ready(Ok(address))).await
+}
+
 /// Where a lookup stands before anything has waited.
 #[derive(Debug)]
 pub enum Lookup {
@@ -131,6 +136,13 @@ impl Iterator for Addresses {
     }
 }
 
+/// The address of an IP socket.
+pub(super) fn ip(address: &socket2::SockAddr) -> io::Result<SocketAddr> {
+    address
+        .as_socket()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the socket has no IP address"))
+}
+
 fn one(address: SocketAddr) -> Lookup {
     Lookup::Done(Addresses::One(Some(address).into_iter()))
 }
@@ -159,7 +171,7 @@ addresses!(SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16
 
 impl Sealed for [SocketAddr] {
     fn lookup(&self) -> Lookup {
-        Lookup::Done(Addresses::Many(self.to_vec().into_iter()))
+        Lookup::Done(Addresses::Many(Vec::from(self).into_iter()))
     }
 }
 
@@ -222,7 +234,7 @@ mod tests {
         assert_eq!(literal((v4.ip(), 5)).unwrap(), ["1.2.3.4:5"]);
         assert_eq!(literal(&[v4, v6][..]).unwrap(), ["1.2.3.4:5", "[::1]:5"]);
         assert_eq!(literal("localhost:5"), None);
-        assert_eq!(literal(&&("localhost", 5)), None);
+        assert_eq!(literal((String::from("localhost"), 5)), None);
         // Left to the system's resolver, which knows what is an error.
         assert_eq!(literal("1.2.3.4"), None);
     }

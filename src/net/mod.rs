@@ -6,15 +6,24 @@
 //! number of tasks may wait by the `async` methods.
 //!
 //! What each file owns: `socket.rs` a registered descriptor and its operations; `methods.rs` the
-//! methods that several types have; `split.rs` the halves of streams; `addr.rs` names to addresses;
-//! `sys/` what differs between systems.
+//! methods that several types have; `split.rs` the halves of streams; `datagram.rs` whole messages;
+//! `addr.rs` names to addresses; `async_fd/` descriptors of the user's; `sys/` what differs between
+//! systems.
 
 mod addr;
+pub(crate) mod async_fd;
+mod datagram;
 mod methods;
 mod socket;
 mod split;
 mod sys;
 pub mod tcp;
+mod udp;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod udp_linux;
+pub mod unix;
 
 pub use addr::{ToSocketAddrs, lookup_host};
 pub use tcp::{TcpListener, TcpSocket, TcpStream};
+pub use udp::UdpSocket;
+pub use unix::{UnixDatagram, UnixListener, UnixSocket, UnixStream};

@@ -13,11 +13,13 @@ use crate::runtime::Handle;
 use crate::scheduler::{self, Shared};
 use crate::task::budget;
 use bytes::BufMut;
+use rustix::io::retry_on_intr;
+use socket2::{SockAddr, SockRef};
 use std::fmt;
 use std::future::poll_fn;
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::{Context, Poll, ready};
 use tokio::io::ReadBuf;
 
@@ -37,6 +39,32 @@ pub(super) fn in_runtime<R>(register: impl FnOnce(&Arc<Shared>) -> R) -> R {
             Some(error) => panic!("{error}"),
             None => panic!("this thread is ending: its runtime is out of reach"),
         },
+    }
+}
+
+/// Connections that the system holds for `accept`, unless the caller says how many: enough for a
+/// burst of clients between two polls of the accepting task. tokio's number.
+pub(super) const BACKLOG: i32 = 1024;
+
+/// Connects `socket`.
+pub(super) async fn connect<T>(socket: socket2::Socket, address: SockAddr) -> io::Result<Socket<T>>
+where
+    T: StableFd + From<socket2::Socket>,
+{
+    const IN_PROGRESS: i32 = rustix::io::Errno::INPROGRESS.raw_os_error();
+    match socket.connect(&address) {
+        // A local socket, connected at once.
+        Ok(()) => return Socket::new(socket.into(), Interest::READABLE, Ready::WRITABLE),
+        Err(error) if error.raw_os_error() == Some(IN_PROGRESS) => {}
+        Err(error) => return Err(error),
+    }
+    // Registered after `connect`: a socket that does not connect yet is reported as hung up.
+    let both = Interest::READABLE | Interest::WRITABLE;
+    let stream = Socket::<T>::new(socket.into(), both, Ready::EMPTY)?;
+    stream.ready(Interest::WRITABLE).await?;
+    match SockRef::from(stream.io()).take_error()? {
+        Some(error) => Err(error),
+        None => Ok(stream),
     }
 }
 
@@ -214,7 +242,7 @@ unsafe impl Bytes for std::os::unix::net::UnixStream {
     }
 }
 
-// Pipes, and whatever a caller says is one.
+// Pipes, and whatever a caller says is one: a terminal, say, which a signal interrupts.
 // SAFETY: `read` fills from the first byte on and says how far.
 unsafe impl Bytes for OwnedFd {
     // A pipe in packet mode gives one packet at a time.
@@ -222,12 +250,12 @@ unsafe impl Bytes for OwnedFd {
 
     #[inline]
     fn read_into(&self, buf: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
-        Ok(rustix::io::read(self, buf)?.0.len())
+        Ok(retry_on_intr(|| rustix::io::read(self, &mut *buf).map(|(read, _)| read.len()))?)
     }
 
     #[inline]
     fn write_from(&self, buf: &[u8]) -> io::Result<usize> {
-        Ok(rustix::io::write(self, buf)?)
+        Ok(retry_on_intr(|| rustix::io::write(self, buf))?)
     }
 }
 

@@ -8,13 +8,14 @@ use super::{Interest, Ready, shut_down_error};
 use crate::primitive::poll::{SHORT_TRANSFER_DRAINS, Watch};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::task::{Context, Poll, ready};
 
 /// A registered descriptor. Dropping it ends the registration, also after the runtime is gone.
 ///
 /// Wakers: [`poll_read_ready`](Self::poll_read_ready), [`poll_write_ready`](Self::poll_write_ready)
 /// and [`poll_io`](Self::poll_io) keep one a direction, that of the last call; any number of tasks
-/// may use [`readiness`](Self::readiness) and [`async_io`](Self::async_io).
+/// may use [`readiness`](Self::readiness), and [`try_io`](Self::try_io) after it.
 #[derive(Debug)]
 pub(crate) struct Registration {
     slot: Slot,
@@ -147,32 +148,6 @@ impl Registration {
         result
     }
 
-    /// Runs `operation` each time there is readiness for `interest`, until it gives something else
-    /// than `WouldBlock`.
-    ///
-    /// # Errors
-    ///
-    /// As [`poll_io`](Self::poll_io).
-    ///
-    /// # Cancel safety
-    ///
-    /// When the future is dropped, `operation` has given nothing but `WouldBlock`.
-    pub(crate) async fn async_io<R>(
-        &self,
-        interest: Interest,
-        mut operation: impl FnMut() -> io::Result<R>,
-    ) -> io::Result<R> {
-        loop {
-            let seen = self.readiness(interest).await?;
-            match operation() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.source().word().clear(seen);
-                }
-                result => return result,
-            }
-        }
-    }
-
     /// Waits for `interest`. Any number of tasks may wait.
     ///
     /// # Errors
@@ -190,6 +165,12 @@ impl Registration {
     /// direction stays known; only an operation's `WouldBlock` disproves it.
     pub(crate) fn clear_ready(&self, seen: ReadyEvent) {
         self.source().word().clear(seen.without_closed());
+    }
+
+    /// Says that an operation after `seen` gave `WouldBlock`: nothing of it holds, not even the end of
+    /// a direction. Ignored if there has been an event since.
+    pub(crate) fn would_block(&self, seen: ReadyEvent) {
+        self.source().word().clear(seen);
     }
 
     /// Says that an operation after `seen` moved some bytes, but fewer than asked for: the next one
@@ -253,6 +234,10 @@ impl Registration {
         }
     }
 }
+
+// What a panic interrupts leaves a registration as it was: readiness is only ever a hint.
+impl UnwindSafe for Registration {}
+impl RefUnwindSafe for Registration {}
 
 impl Drop for Registration {
     fn drop(&mut self) {

@@ -54,6 +54,11 @@ impl ReadyEvent {
         self.ready
     }
 
+    /// The part of it that is in `ready`.
+    pub fn only(self, ready: Ready) -> Self {
+        Self { ready: self.ready & ready, ..self }
+    }
+
     /// The same without the final states.
     pub(super) fn without_closed(self) -> Self {
         Self { ready: self.ready - Ready::CLOSED, ..self }

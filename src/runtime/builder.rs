@@ -4,6 +4,7 @@ use super::{Handle, Runtime};
 use crate::blocking::{Body, Config, Pool};
 use crate::primitive::{Arc, num_cpus, thread};
 use crate::scheduler::{self, Shared};
+use crate::util::abort::AbortOnUnwind;
 use std::sync::Weak;
 use std::time::Duration;
 use std::{fmt, io};
@@ -35,6 +36,7 @@ pub struct Builder {
     flavor: Flavor,
     worker_threads: Option<usize>,
     max_blocking_threads: usize,
+    max_blocking_queue: Option<usize>,
     thread_name: NameFn,
     thread_stack_size: Option<usize>,
     thread_keep_alive: Duration,
@@ -66,6 +68,7 @@ impl Builder {
             flavor,
             worker_threads: None,
             max_blocking_threads: 512,
+            max_blocking_queue: None,
             thread_name: Arc::new(|| "reiver-worker".to_owned()),
             thread_stack_size: None,
             thread_keep_alive: Duration::from_secs(10),
@@ -114,6 +117,15 @@ impl Builder {
     pub fn max_blocking_threads(&mut self, threads: usize) -> &mut Self {
         assert!(threads > 0, "max_blocking_threads must be at least 1");
         self.max_blocking_threads = threads;
+        self
+    }
+
+    /// How many blocking jobs may wait for a thread before
+    /// [`try_spawn_blocking`](crate::task::try_spawn_blocking) refuses and
+    /// [`submit_blocking`](crate::task::submit_blocking) waits. By default there is no limit, and
+    /// [`spawn_blocking`](crate::task::spawn_blocking) knows none.
+    pub fn max_blocking_queue(&mut self, jobs: usize) -> &mut Self {
+        self.max_blocking_queue = Some(jobs);
         self
     }
 
@@ -186,14 +198,19 @@ impl Builder {
     }
 
     fn pool(&self, weak: Weak<Shared>, threads: ThreadStart) -> Pool {
-        let mut config = Config::default();
-        config.max_threads = self.max_blocking_threads;
-        config.keep_alive = self.thread_keep_alive;
+        let config = Config {
+            max_threads: self.max_blocking_threads,
+            keep_alive: self.thread_keep_alive,
+            max_queue: self.max_blocking_queue,
+            ..Config::default()
+        };
+        let runtime = weak.clone();
         let start = move |body: Body| {
             let (weak, hooks) = (weak.clone(), threads.clone());
             let thread = threads.builder().spawn(move || {
                 // Gone only if the runtime is, and then the pool has nothing to run.
                 let Some(shared) = weak.upgrade() else { return };
+                let _abort = AbortOnUnwind::new("a thread hook of the runtime");
                 let _entered = scheduler::enter(shared);
                 let mut body = Some(body);
                 hooks.around(&mut || body.take().map_or((), Body::run));
@@ -201,7 +218,12 @@ impl Builder {
             drop(thread);
             Ok(())
         };
-        Pool::new(config, Box::new(start))
+        let after_job = move || {
+            if let Some(shared) = runtime.upgrade() {
+                shared.release_clock();
+            }
+        };
+        Pool::new(config, Box::new(start), Box::new(after_job))
     }
 
     fn workers(&self) -> io::Result<usize> {

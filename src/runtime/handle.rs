@@ -1,6 +1,6 @@
 //! A handle to a runtime, and the current one.
 
-use super::{RuntimeFlavor, RuntimeMetrics};
+use super::{BlockingJob, RuntimeFlavor, RuntimeMetrics};
 use crate::primitive::Arc;
 use crate::scheduler::{self, Entered, Share, Shared};
 use crate::task::{JoinHandle, TaskInfo};
@@ -123,6 +123,12 @@ impl Handle {
     /// What the runtime has counted.
     pub fn metrics(&self) -> RuntimeMetrics {
         RuntimeMetrics::new(self.0.clone())
+    }
+
+    /// The blocking jobs that have not ended: those that run, the longest first, then those in the
+    /// queue.
+    pub fn blocking_jobs(&self) -> Vec<BlockingJob> {
+        self.0.pool.jobs()
     }
 
     /// Every live task: id, name, where it was spawned, and whether it runs, is ready or waits.

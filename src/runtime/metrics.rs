@@ -1,5 +1,6 @@
 //! What a runtime counts, always on: each worker counts on its own cache lines.
 
+use crate::blocking::Histogram;
 use crate::primitive::Arc;
 use crate::scheduler::{Shared, WorkerCounters};
 use std::fmt;
@@ -43,6 +44,11 @@ impl RuntimeMetrics {
     /// Tasks ever spawned.
     pub fn spawned_tasks_count(&self) -> u64 {
         self.0.spawned_tasks()
+    }
+
+    /// Timers that are set.
+    pub fn num_timers(&self) -> usize {
+        self.0.driver.timers.len()
     }
 
     /// Tasks from other threads that no worker has taken yet.
@@ -97,6 +103,44 @@ impl RuntimeMetrics {
     }
 }
 
+impl RuntimeMetrics {
+    /// Threads of the pool for blocking jobs, those of the runtime's own lane included.
+    pub fn num_blocking_threads(&self) -> usize {
+        self.0.pool.metrics().threads
+    }
+
+    /// Threads of the pool that have nothing to do.
+    pub fn num_idle_blocking_threads(&self) -> usize {
+        self.0.pool.metrics().idle_threads
+    }
+
+    /// Blocking jobs that no thread has taken yet.
+    pub fn blocking_queue_depth(&self) -> usize {
+        let metrics = self.0.pool.metrics();
+        metrics.queued + metrics.queued_runtime
+    }
+
+    /// Blocking jobs that have run.
+    pub fn blocking_jobs_count(&self) -> u64 {
+        self.0.pool.metrics().jobs
+    }
+
+    /// How often the system refused a thread to the pool.
+    pub fn blocking_thread_failures(&self) -> u64 {
+        self.0.pool.metrics().start_failures
+    }
+
+    /// How long blocking jobs waited for a thread.
+    pub fn blocking_queue_wait(&self) -> Histogram {
+        self.0.pool.metrics().wait
+    }
+
+    /// How long blocking jobs ran.
+    pub fn blocking_run_time(&self) -> Histogram {
+        self.0.pool.metrics().run
+    }
+}
+
 impl fmt::Debug for RuntimeMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let workers: Vec<_> = (0..self.num_workers()).map(|w| self.worker(w)).collect();
@@ -104,6 +148,7 @@ impl fmt::Debug for RuntimeMetrics {
             .field("alive_tasks", &self.num_alive_tasks())
             .field("global_queue_depth", &self.global_queue_depth())
             .field("workers", &workers)
+            .field("blocking", &self.0.pool.metrics())
             .finish()
     }
 }

@@ -15,10 +15,15 @@
 mod builder;
 mod handle;
 mod metrics;
+mod report;
+#[cfg(test)]
+mod tests;
 
+pub use crate::blocking::{Histogram, Running as BlockingJob};
 pub use builder::Builder;
 pub use handle::{EnterGuard, Handle, TryCurrentError};
 pub use metrics::RuntimeMetrics;
+pub use report::ShutdownReport;
 
 use crate::primitive::{Arc, clock};
 use crate::scheduler::{self, Share};
@@ -143,6 +148,7 @@ impl Runtime {
     /// Ends the runtime, and waits at most `timeout` for its workers and blocking jobs.
     ///
     /// What is stuck then goes on in the background and ends when it returns.
+    /// [`shutdown`](Self::shutdown) says what that is.
     ///
     /// # Examples
     ///
@@ -155,6 +161,11 @@ impl Runtime {
     /// ```
     pub fn shutdown_timeout(mut self, timeout: Duration) {
         self.end(Some(timeout));
+    }
+
+    /// As [`shutdown_timeout`](Self::shutdown_timeout), and says what had not ended by then.
+    pub fn shutdown(mut self, timeout: Duration) -> ShutdownReport {
+        self.end(Some(timeout))
     }
 
     /// Ends the runtime without waiting.
@@ -171,10 +182,13 @@ impl Runtime {
         self.end(Some(Duration::ZERO));
     }
 
-    fn end(&mut self, timeout: Option<Duration>) {
+    fn end(&mut self, timeout: Option<Duration>) -> ShutdownReport {
         self.ended = true;
         let shared = self.handle.shared();
         shared.close();
+        // Now, and not when the workers have ended: meanwhile no job begins that is queued yet. Not
+        // before the tasks are cancelled: they would see their jobs cancelled.
+        shared.pool.close();
         // Waiting inside a task would stop a worker, perhaps the one that is waited for.
         let inside = scheduler::worker(|worker| worker.is_some())
             || scheduler::is_under_worker_of(Arc::as_ptr(shared));
@@ -182,9 +196,10 @@ impl Runtime {
         // A timeout beyond what the clock can express is no limit.
         let deadline = timeout.and_then(|timeout| clock::now().checked_add(timeout));
         shared.join(deadline);
-        let _left = shared.pool.shutdown(deadline);
+        let pool = shared.pool.shutdown(deadline);
         // Who waits for a timer on a thread of its own is told: nobody fires it any more.
         shared.driver.timers.shutdown();
+        ShutdownReport { tasks: shared.dump(), pool }
     }
 }
 

@@ -13,7 +13,10 @@ mod worker;
 
 pub(crate) use block_on::{Share, block_in_place};
 pub(crate) use current::{Entered, enter, is_under_worker_of, runtime, with_runtime, worker};
+// Some of these names are for the models only.
+#[allow(unused_imports)]
 pub use idle::{Asleep, Idle, Search};
+#[allow(unused_imports)]
 pub use park::{Blocking, Parker, Unpark};
 pub(crate) use shutdown::Threads;
 pub use tend::{Tenders, Wheels};
@@ -55,6 +58,8 @@ pub struct Shared {
     registry: Registry,
     /// The runtime shuts down: no task is accepted, and workers end when the last is gone.
     closed: AtomicBool,
+    /// Blocking jobs that must end before a paused clock may jump.
+    holding_clock: Mutex<usize>,
     pub(crate) threads: Threads,
 }
 
@@ -101,6 +106,7 @@ impl Shared {
             // One more for tasks spawned by threads that are no workers.
             registry: Registry::new(seats + 1),
             closed: AtomicBool::new(false),
+            holding_clock: Mutex::new(0),
             threads: Threads::default(),
         });
         Ok((shared, Seats(deques)))
@@ -153,11 +159,20 @@ impl Shared {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        let spec = Spec { name, location, home: self.home(), ..Spec::user() };
-        match self.pool.spawn(spec, f) {
+        match self.pool.spawn(self.blocking_spec(name, location), f) {
             Ok(handle) => handle,
             Err(refused) => panic!("{refused}"),
         }
+    }
+
+    /// What a user's closure is spawned with. From here on it holds a paused clock.
+    pub(crate) fn blocking_spec(
+        &self,
+        name: Option<Box<str>>,
+        location: &'static Location<'static>,
+    ) -> Spec {
+        let announced = self.hold_clock();
+        Spec { announced, name, location, home: self.home(), ..Spec::user() }
     }
 
     /// Takes a task from a thread that is no worker of this runtime.

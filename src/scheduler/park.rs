@@ -47,6 +47,12 @@ impl Parker {
         self.thread.lock().replace(thread::current())
     }
 
+    /// Whether the owner will look around before it blocks, or has been unblocked to do so.
+    pub fn has_token(&self) -> bool {
+        // Acquire: pairs with the Release in `unpark`.
+        self.state.load(Acquire) == NOTIFIED
+    }
+
     /// Leaves a token, and wakes the owner if it is blocked on its thread.
     pub fn unpark(&self) -> Unpark {
         // Release: what the caller did before is seen by the owner when it wakes (pairs with the
@@ -88,6 +94,12 @@ impl Parker {
         let result = poll(blocking);
         self.state.swap(EMPTY, AcqRel);
         result
+    }
+}
+
+impl Default for Parker {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -17,7 +17,7 @@ use super::block_on::Guest;
 use super::worker::{Root, Worker};
 use super::{Seats, Shared, current};
 use crate::primitive::atomic::Ordering::*;
-use crate::primitive::{Arc, Mutex, clock, thread};
+use crate::primitive::{Arc, Mutex, clock, poll, thread};
 use crate::util::abort::AbortOnUnwind;
 use std::io;
 use std::ops::ControlFlow;
@@ -36,7 +36,7 @@ struct State {
 }
 
 /// The root of a permanent worker: nothing but tasks, until the runtime has ended.
-pub(super) struct Forever;
+struct Forever;
 
 impl Root for Forever {
     fn step(&mut self, _: &Worker) -> ControlFlow<()> {
@@ -65,8 +65,10 @@ impl Shared {
             // Counted before it runs: it may end before `spawn` returns.
             self.threads.0.lock().live += 1;
             let started = builder(seat).spawn(move || {
-                let _abort = AbortOnUnwind("a thread hook of the runtime");
+                let _abort = AbortOnUnwind::new("a thread hook of the runtime");
                 let _entered = current::enter(shared.clone());
+                // Guests' threads are their callers'.
+                poll::end_waits_on_time();
                 let worker = Worker::new(shared.clone(), seat, deque);
                 around(&mut || worker.run(&mut Forever));
                 shared.threads.one_ended();

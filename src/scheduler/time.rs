@@ -1,8 +1,10 @@
 //! Timers, as a worker or any other thread sets them, and the paused clock.
 
+use super::idle::{Asleep, Search};
 use super::tend::Wheels;
 use super::{Shared, Worker, current};
 use crate::primitive::atomic::Ordering::*;
+use crate::task::is_last_poll;
 use crate::timer::{Entry, Polled};
 use std::pin::Pin;
 use std::task::{Poll, Waker};
@@ -13,17 +15,27 @@ impl Shared {
     ///
     /// It goes into the wheel of the worker that calls, or else of some worker, who is told if it now
     /// has to wake up earlier.
-    #[inline]
     ///
     /// # Panics
     ///
-    /// If the runtime was shut down: nobody would ever fire it.
+    /// If the runtime was shut down, so that nobody would ever fire it, and this is not the last poll
+    /// of one of its tasks.
+    #[inline]
     pub(crate) fn poll_timer(&self, entry: Pin<&mut Entry>, waker: &Waker) -> Poll<()> {
         match self.with_wheel(|wheel| self.driver.timers.poll(entry, waker, wheel)) {
             Polled::Fired => Poll::Ready(()),
             Polled::Pending | Polled::PendingEarlier => Poll::Pending,
+            // A runtime that ends does not wait for its timers before the polls that are on their way
+            // have returned (it may end inside one of them). What they return does not matter any
+            // more; a panic would be noise. On a thread that blocks in a task it is the way out.
+            Polled::ShutDown if self.is_working_here() && is_last_poll() => Poll::Pending,
             Polled::ShutDown => panic!("a timer was polled after its runtime was shut down"),
         }
+    }
+
+    /// Whether this thread is a worker of this runtime, and does not block in a task.
+    fn is_working_here(&self) -> bool {
+        current::worker_of(self, |worker| worker.is_some())
     }
 
     /// Gives `entry` another tick; one in a wheel keeps its waker.
@@ -50,24 +62,60 @@ impl Shared {
         moved
     }
 
+    /// Keeps a paused clock from jumping until [`release_clock`](Self::release_clock). `false`: the
+    /// clock runs, and nothing is owed.
+    pub(super) fn hold_clock(&self) -> bool {
+        let paused = self.driver.clock().is_paused();
+        if paused {
+            *self.holding_clock.lock() += 1;
+        }
+        paused
+    }
+
+    /// A blocking job that held the clock has ended, and its joiner has been woken.
+    pub(crate) fn release_clock(&self) {
+        *self.holding_clock.lock() -= 1;
+        self.unpark_all();
+    }
+
     /// With every worker asleep and the clock paused, nothing happens any more until the clock reaches
-    /// the next timer: moves it there. `true`: it did, and some may have fired.
+    /// the next timer: moves it there. The caller, which was asleep, is then awake and fires what is due.
     ///
-    /// The last worker to fall asleep does it; should two think that they are the last, they move the
-    /// clock to the same tick.
-    pub(super) fn auto_advance(&self) -> bool {
-        if !self.driver.clock().is_paused() || self.has_work() {
-            return false;
+    /// Whoever falls asleep asks, so the last one does. One at a time, and it is awake before anything
+    /// fires: whoever asks meanwhile finds it so, instead of moving the clock on to the timer after
+    /// those that are being fired.
+    pub(super) fn jump(&self, asleep: Asleep) -> Result<Option<Search>, Asleep> {
+        let holding = self.holding_clock.lock();
+        if *holding > 0 || !self.is_quiet() {
+            return Err(asleep);
         }
+        match self.driver.timers.earliest() {
+            Some(next) if self.driver.clock().advance_to(next) => Ok(self.idle.wake(asleep)),
+            _ => Err(asleep),
+        }
+    }
+
+    /// Whether nobody does anything, nor is about to.
+    fn is_quiet(&self) -> bool {
+        // A worker that announces its sleep and then finds work counts as asleep in between. But then
+        // it, or another that is awake, goes on to poll that work; so two looks with no poll from
+        // before the first to after the second prove that there is none.
+        let polls = self.polls();
+        let quiet = self.all_asleep() && !self.has_work() && self.all_asleep();
+        quiet && self.polls() == polls
+    }
+
+    fn all_asleep(&self) -> bool {
+        let slots = self.slots.iter().enumerate();
         // Relaxed: a slot whose owner has just left has no work either.
-        let owned = (0..self.slots.len()).filter(|&seat| self.slots[seat].owned.load(Relaxed));
-        if !self.idle.all_asleep(owned) {
-            return false;
-        }
-        let Some(next) = self.driver.timers.earliest() else { return false };
-        let moved = self.driver.clock().advance_to(next);
-        self.driver.expire_all(self.slots.len());
-        moved
+        let mut owned = slots.filter(|(_, slot)| slot.owned.load(Relaxed));
+        self.idle.all_asleep(owned.clone().map(|(seat, _)| seat))
+            // The waker of a root leaves a token and no work.
+            && owned.all(|(_, slot)| !slot.parker.has_token())
+    }
+
+    fn polls(&self) -> u64 {
+        self.slots.iter().map(|slot| slot.counters.polls.get()).sum()
     }
 }
 

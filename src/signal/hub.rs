@@ -26,17 +26,18 @@
 //! written or will; and its signal is not lost, since the take comes after both in the order of the word.
 //! *Models*: `signal_raise_vs_relay`, `signal_two_relays`, `signal_two_raises`.
 //!
-//! **The pipe is never full**, so the handler's write cannot fail: between two takes there is one byte a
-//! signal, and before each take the pipe was emptied.
+//! **A full pipe loses nothing.** It cannot well be full: between two takes there is one byte a signal, and
+//! before a take the pipe is emptied. Were it full, the write would fail, and the bytes in it would be news for
+//! every relay: the one that comes to empty it takes the bit afterwards.
 //!
 //! **A bit that is taken reaches everybody who listens.** Whoever took it delivers it to the table, which
 //! has the listeners of all runtimes. A listener looks and leaves its waker under the lock: before
 //! the delivery's critical section (then its waker is taken and called) or after (then it finds the
 //! mark). *Model*: `signal_raise_vs_listener`.
 //!
-//! **A new listener gets what comes after [`listen`] returned, and nothing from before it was called.** Bits
-//! that are set when it begins are taken first and delivered to the others; then it is added, then the handler
-//! installed, then the relay runs, so there is a wait for the next byte.
+//! **A new listener gets what comes after [`listen`] returned, and nothing from before it was called.** First
+//! the relay runs, and so bits set before are taken and delivered to the others; then the listener is added,
+//! then the handler installed, then the relay runs again.
 //!
 //! **A listener whose runtime ends is told.** The reactor's shutdown wakes the relay, whose wait then
 //! fails; it marks the listeners that came by it. One that comes later runs the relay
@@ -106,7 +107,7 @@ impl Hub {
     /// The handler.
     fn raise(&self, number: Number) {
         self.post.raise(number, || {
-            // It cannot fail; see the head. Were it interrupted, it is tried again.
+            // A full pipe does no harm; see the head.
             while let Err(error) = (&self.writer).write(&[0]) {
                 if error.kind() != io::ErrorKind::Interrupted {
                     return;

@@ -37,11 +37,6 @@ struct Entry {
 pub struct Key(usize);
 
 impl Listeners {
-    /// Nobody.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// From now on `number` is kept for this listener.
     pub fn add(&self, number: Number, relay: u64) -> Key {
         let entry = Some(Entry { number, relay, raised: false, ended: false, waker: None });

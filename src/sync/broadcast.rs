@@ -1,6 +1,6 @@
 //! A channel in which every receiver gets every value.
 //!
-//! Values stand in a ring under one lock, each in an `Arc` with the number of receivers that have yet
+//! Values stand in a ring under one spinning lock, held for a few instructions, each in an `Arc` with the number of receivers that have yet
 //! to take it. Under the lock only the `Arc` is taken; the value is cloned, or moved out by the last
 //! one, and dropped after it. The price is an allocation for each value sent; what it buys is that
 //! no `clone` and no `drop` of a user runs under a lock, that a slow `clone` holds up neither sender
@@ -12,7 +12,7 @@
 use super::blocking::block_on;
 use super::{Notify, spend_budget};
 use crate::primitive::atomic::{AtomicUsize, Ordering::*};
-use crate::primitive::{Arc, Mutex};
+use crate::primitive::{Arc, SpinLock};
 use error::{RecvError, SendError, TryRecvError};
 use std::fmt;
 
@@ -22,7 +22,7 @@ const CLOSED: usize = 1;
 const ONE: usize = 2;
 
 struct Shared<T> {
-    ring: Mutex<Ring<T>>,
+    ring: SpinLock<Ring<T>>,
     /// `values sent << 1 | CLOSED`: changed under the lock, read without it.
     next: AtomicUsize,
     /// Told of each value and of the end.
@@ -80,9 +80,19 @@ impl<T> Ring<T> {
         Taken::Value(value.expect("a value that is left for somebody is there"))
     }
 
-    /// How many values somebody has yet to take.
+    /// How many values somebody has yet to take. Receivers take in order, so those are the last
+    /// ones: a binary search.
     fn len(&mut self) -> usize {
-        (self.oldest()..self.next).rev().take_while(|n| self.slot(*n).value.is_some()).count()
+        let (mut taken, mut left) = (self.oldest(), self.next);
+        while taken < left {
+            let middle = taken + (left - taken) / 2;
+            if self.slot(middle).value.is_some() {
+                left = middle;
+            } else {
+                taken = middle + 1;
+            }
+        }
+        self.next - left
     }
 }
 
@@ -147,7 +157,7 @@ impl<T> Sender<T> {
         let slots = (0..capacity.next_power_of_two()).map(|_| Slot { left: 0, value: None });
         Self {
             shared: Arc::new(Shared {
-                ring: Mutex::new(Ring { slots: slots.collect(), next: 0, receivers: 0 }),
+                ring: SpinLock::new(Ring { slots: slots.collect(), next: 0, receivers: 0 }),
                 next: AtomicUsize::new(0),
                 sent: Notify::new(),
                 abandoned: Notify::new(),
@@ -174,8 +184,9 @@ impl<T> Sender<T> {
         let new = Slot { left: receivers, value: Some(value) };
         let old = std::mem::replace(ring.slot(number), new);
         ring.next += 1;
-        // Release: pairs with the Acquire in `Receiver::try_recv`.
-        self.shared.next.fetch_add(ONE, Release);
+        // Under the lock, and only the last sender sets CLOSED, so nobody else writes now. Release:
+        // pairs with the Acquire in `take`.
+        self.shared.next.store(ring.next * ONE, Release);
         drop(ring);
         self.shared.sent.notify_waiters();
         drop(old);
@@ -264,7 +275,7 @@ impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         // AcqRel: the last one's end comes after all values.
         if self.shared.senders.fetch_sub(1, AcqRel) == 1 {
-            // Release: pairs with the Acquire in `Receiver::try_recv`.
+            // Release: pairs with the Acquire in `take`.
             self.shared.next.fetch_or(CLOSED, Release);
             self.shared.sent.notify_waiters();
         }

@@ -67,3 +67,77 @@ fn spend_budget() -> impl Future<Output = ()> {
 pub mod futures {
     pub use super::notify::{Notified, OwnedNotified};
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    fn ready(future: impl Future, cx: &mut Context<'_>) -> bool {
+        pin!(future).poll(cx).is_ready()
+    }
+
+    /// A poll that finds `operation` ready every time comes to an end.
+    #[track_caller]
+    fn gives_way(mut operation: impl FnMut(&mut Context<'_>) -> bool) {
+        let mut cx = Context::from_waker(Waker::noop());
+        // Far more than fit into a time slice.
+        let ended = budget::with_budget(|| (0..10_000_000).any(|_| !operation(&mut cx)));
+        assert!(ended, "it goes on for ever");
+    }
+
+    #[test]
+    fn every_wait_spends_the_budget() {
+        let semaphore = Semaphore::new(1);
+        gives_way(|cx| ready(semaphore.acquire(), cx));
+        let lock = RwLock::new(());
+        gives_way(|cx| ready(lock.read(), cx));
+        let notify = Notify::new();
+        gives_way(|cx| {
+            notify.notify_one();
+            ready(notify.notified(), cx)
+        });
+        let (tx, mut rx) = mpsc::channel(2);
+        gives_way(|cx| {
+            let _ = tx.try_send(());
+            ready(rx.recv(), cx)
+        });
+        gives_way(|cx| {
+            let _ = rx.try_recv();
+            ready(tx.send(()), cx)
+        });
+        let (mut tx, rx) = oneshot::channel::<()>();
+        drop(rx);
+        gives_way(|cx| ready(tx.closed(), cx));
+        let (tx, mut rx) = watch::channel(0);
+        gives_way(|cx| {
+            tx.send_replace(1);
+            ready(rx.changed(), cx)
+        });
+        gives_way(|cx| ready(rx.wait_for(|_| true), cx));
+        let (tx, mut rx) = broadcast::channel(2);
+        gives_way(|cx| {
+            tx.send(()).unwrap();
+            ready(rx.recv(), cx)
+        });
+        let barrier = Barrier::new(1);
+        gives_way(|cx| ready(barrier.wait(), cx));
+        let cell = OnceCell::from(1);
+        gives_way(|cx| ready(cell.get_or_init(|| async { 2 }), cx));
+        let event = Event::new();
+        event.set();
+        gives_way(|cx| ready(event.wait(), cx));
+    }
+
+    #[test]
+    fn a_thread_that_blocks_inside_a_poll_is_not_stopped_by_the_budget() {
+        let (tx, mut rx) = mpsc::channel(1);
+        budget::with_budget(|| {
+            for n in 0..200_000 {
+                tx.blocking_send(n).unwrap();
+                assert_eq!(rx.blocking_recv(), Some(n));
+            }
+        });
+    }
+}

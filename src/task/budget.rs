@@ -67,6 +67,11 @@ pub(crate) fn replace_local_set(set: *const ()) -> *const () {
 /// Runs one poll of `task` under a fresh budget.
 #[inline]
 pub(super) fn with_task<R>(task: NonNull<Header>, poll: impl FnOnce() -> R) -> R {
+    with_current(Some(task), poll)
+}
+
+#[inline]
+fn with_current<R>(task: Option<NonNull<Header>>, poll: impl FnOnce() -> R) -> R {
     struct Restore(Option<NonNull<Header>>);
 
     impl Drop for Restore {
@@ -75,8 +80,8 @@ pub(super) fn with_task<R>(task: NonNull<Header>, poll: impl FnOnce() -> R) -> R
         }
     }
 
-    let _restore = Restore(BUDGET.with(|b| b.task.replace(Some(task))));
-    with_budget(poll)
+    let _restore = Restore(BUDGET.with(|b| b.task.replace(task)));
+    with(if in_model() { 2 } else { UNITS }, poll)
 }
 
 /// Looks at the header of the task that is polled on this thread, if one is.
@@ -86,10 +91,10 @@ pub(super) fn current_task<R>(look: impl FnOnce(&Header) -> R) -> Option<R> {
     BUDGET.try_with(|b| b.task.get()).ok().flatten().map(|task| look(unsafe { task.as_ref() }))
 }
 
-/// Runs a poll under a fresh budget.
+/// Runs a poll under a fresh budget that is no task's: of a future that a thread waits for.
 #[inline]
 pub(crate) fn with_budget<R>(poll: impl FnOnce() -> R) -> R {
-    with(if in_model() { 2 } else { UNITS }, poll)
+    with_current(None, poll)
 }
 
 /// Runs `poll` without a budget: for code that must not be interrupted by it.

@@ -228,3 +228,8 @@ impl TaskInfo {
 pub fn try_id() -> Option<Id> {
     budget::current_task(|task| task.id)
 }
+
+/// Whether a task is polled here that was asked to end: this is its last poll.
+pub(crate) fn is_last_poll() -> bool {
+    budget::current_task(|task| task.state.is_cancelled()).unwrap_or(false)
+}

@@ -183,6 +183,12 @@ impl State {
         self.0.load(Acquire) & COMPLETE != 0
     }
 
+    /// Whether the task was asked to end, so that it will not be polled again.
+    pub fn is_cancelled(&self) -> bool {
+        // Relaxed: a hint; whoever needs it has synchronised with the `abort` in another way.
+        self.0.load(Relaxed) & CANCEL != 0
+    }
+
     /// Whether the task waits to be polled or is being polled: for listings only.
     pub fn phase(&self) -> Phase {
         // Relaxed: a snapshot that is old when it is read.

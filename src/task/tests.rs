@@ -142,7 +142,8 @@ fn wakes_schedule_once() {
     assert_eq!(bench.tick(), 1);
     let waker = probe.take_waker();
     waker.wake_by_ref();
-    waker.clone().wake();
+    let by_value = waker.clone();
+    by_value.wake();
     waker.wake_by_ref();
     assert_eq!(bench.scheduled(), 1);
     assert_eq!(bench.tick(), 1);

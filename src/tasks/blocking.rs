@@ -1,7 +1,10 @@
 //! Closures that block or compute, on the pool.
 
 use super::spawn::in_runtime;
+use crate::blocking::Refused;
+use crate::primitive::Arc;
 use crate::task::JoinHandle;
+use std::fmt;
 use std::panic::Location;
 
 /// Runs `f` on a thread where it may block or compute for as long as it likes.
@@ -32,3 +35,107 @@ where
     let location = Location::caller();
     in_runtime(|runtime| runtime.spawn_blocking(f, None, location))
 }
+
+/// As [`spawn_blocking`], unless the pool's queue is full: then the closure comes back.
+///
+/// # Errors
+///
+/// [`TrySpawnBlockingError`]: the queue has
+/// [`max_blocking_queue`](crate::runtime::Builder::max_blocking_queue) jobs, or the pool has no thread
+/// and the system refuses to start one.
+///
+/// # Panics
+///
+/// Outside a runtime.
+///
+/// # Examples
+///
+/// ```
+/// let runtime = reiver::runtime::Builder::new_multi_thread()
+///     .max_blocking_threads(1)
+///     .max_blocking_queue(1)
+///     .build()?;
+/// runtime.block_on(async {
+///     let job = reiver::task::try_spawn_blocking(|| 2 + 2).expect("the queue is empty");
+///     assert_eq!(job.await.unwrap(), 4);
+/// });
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[track_caller]
+pub fn try_spawn_blocking<F, R>(f: F) -> Result<JoinHandle<R>, TrySpawnBlockingError<F>>
+where
+    F: FnOnce() -> R + Send + 'static,
+    R: Send + 'static,
+{
+    let location = Location::caller();
+    in_runtime(|runtime| {
+        let spec = runtime.blocking_spec(None, location);
+        let announced = spec.announced;
+        runtime.pool.try_spawn(spec, f).inspect_err(|_| {
+            if announced {
+                runtime.release_clock();
+            }
+        })
+    })
+    .map_err(TrySpawnBlockingError)
+}
+
+/// As [`spawn_blocking`], after waiting until the pool's queue has room.
+///
+/// # Cancel safety
+///
+/// Until it returns the handle, dropping it drops `f`, and nothing has run.
+///
+/// # Panics
+///
+/// As [`spawn_blocking`].
+///
+/// # Examples
+///
+/// ```
+/// # reiver::runtime::Runtime::new().unwrap().block_on(async {
+/// let job = reiver::task::submit_blocking(|| "done").await;
+/// assert_eq!(job.await.unwrap(), "done");
+/// # });
+/// ```
+pub async fn submit_blocking<F, R>(f: F) -> JoinHandle<R>
+where
+    F: FnOnce() -> R + Send + 'static,
+    R: Send + 'static,
+{
+    let runtime = in_runtime(Arc::clone);
+    let place = runtime.pool.place().await;
+    match place.spawn(runtime.blocking_spec(None, Location::caller()), f) {
+        Ok(handle) => handle,
+        Err(refused) => panic!("{refused}"),
+    }
+}
+
+/// A job that was not spawned; the closure is inside.
+pub struct TrySpawnBlockingError<F>(Refused<F>);
+
+impl<F> TrySpawnBlockingError<F> {
+    /// Whether the queue is full. Otherwise the system refused the pool's first thread.
+    pub fn is_full(&self) -> bool {
+        matches!(self.0, Refused::Full(_))
+    }
+
+    /// The closure.
+    pub fn into_inner(self) -> F {
+        self.0.into_closure()
+    }
+}
+
+impl<F> fmt::Debug for TrySpawnBlockingError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl<F> fmt::Display for TrySpawnBlockingError<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl<F> std::error::Error for TrySpawnBlockingError<F> {}

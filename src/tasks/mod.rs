@@ -10,7 +10,7 @@ mod spawn;
 mod task_local;
 mod yield_now;
 
-pub use blocking::spawn_blocking;
+pub use blocking::{TrySpawnBlockingError, spawn_blocking, submit_blocking, try_spawn_blocking};
 /// Futures with names, for those who store them.
 pub mod futures {
     pub use super::task_local::TaskLocalFuture;

@@ -75,7 +75,7 @@ fn an_entry_fires_at_its_tick_and_wakes_once() {
     assert_eq!(timers.expire(0, 9), 0);
     assert!(!entry.is_fired());
     assert_eq!(timers.expire(0, 10), 1);
-    assert!(entry.is_fired() && timers.is_empty());
+    assert!(entry.is_fired() && timers.len() == 0);
     assert_eq!(timers.poll(entry.as_mut(), &waker, 0), Polled::Fired);
     assert_eq!(timers.expire(0, 1000), 0);
     assert_eq!(counter.wakes.load(SeqCst), 1);
@@ -92,7 +92,7 @@ fn a_tick_that_has_passed_fires_at_once() {
     assert_eq!(expire(&timers, 100), 1);
     let mut late = entry(100);
     assert_eq!(timers.poll(late.as_mut(), &log.waker(1), 0), Polled::Fired);
-    assert!(late.is_fired() && timers.is_empty());
+    assert!(late.is_fired() && timers.len() == 0);
     assert_eq!(log.take(), [0], "the one that fired at once needs no wake");
 }
 
@@ -179,11 +179,11 @@ fn a_fired_or_idle_entry_waits_for_the_next_poll_after_a_reset() {
     let log = Log::default();
     let mut entry = entry(10);
     assert_eq!(timers.reset(entry.as_mut(), 3, 0), Polled::Pending);
-    assert!(timers.is_empty());
+    assert!(timers.len() == 0);
     let _ = timers.poll(entry.as_mut(), &log.waker(0), 0);
     assert_eq!(timers.expire(0, 3), 1);
     assert_eq!(timers.reset(entry.as_mut(), 20, 0), Polled::Pending);
-    assert!(timers.is_empty() && !entry.is_fired());
+    assert!(timers.len() == 0 && !entry.is_fired());
     assert_eq!(timers.poll(entry.as_mut(), &log.waker(1), 0), Polled::PendingEarlier);
     assert_eq!(timers.expire(0, 20), 1);
     assert_eq!(log.take(), [0, 1]);
@@ -207,7 +207,7 @@ fn migrated_entries_fire_in_the_new_wheel() {
     while timers.expire(2, 2000) > 0 {}
     assert_eq!(log.take(), (1..99).rev().collect::<Vec<_>>());
     assert_eq!(timers.expire(1, 950), 1);
-    assert!(timers.is_empty());
+    assert!(timers.len() == 0);
 }
 
 #[test]
@@ -424,7 +424,7 @@ fn entries_and_their_timers_go_in_any_order() {
         drop(last);
         runtime.join().unwrap();
     }
-    assert!(other_runtime.is_empty());
+    assert!(other_runtime.len() == 0);
     drop(waker);
     assert_eq!(Arc::strong_count(&counter), 1);
 }
@@ -487,7 +487,7 @@ fn threads_cancel_fire_and_move_the_same_entries() {
         stop.store(1, SeqCst);
         drivers.into_iter().for_each(|driver| driver.join().unwrap());
     });
-    assert!(timers.is_empty());
+    assert!(timers.len() == 0);
 }
 
 #[test]

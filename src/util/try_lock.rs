@@ -32,6 +32,12 @@ impl<T> TryLock<T> {
         }
         Some(TryGuard { lock: self })
     }
+
+    /// Whether somebody has the lock now. Unlike an attempt, it keeps nobody from taking it.
+    pub(crate) fn is_taken(&self) -> bool {
+        // Relaxed: a hint, or behind a fence of the caller's.
+        self.taken.load(Relaxed)
+    }
 }
 
 /// The right to the value; gives the lock back when dropped.
@@ -64,7 +70,7 @@ mod tests {
     fn one_at_a_time() {
         let lock = TryLock::new(1);
         let mut guard = lock.try_lock().expect("free");
-        assert!(lock.try_lock().is_none());
+        assert!(lock.is_taken() && lock.try_lock().is_none());
         guard.with(|value| *value += 1);
         drop(guard);
         assert_eq!(lock.try_lock().expect("free again").with(|value| *value), 2);

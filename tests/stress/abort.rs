@@ -1,10 +1,10 @@
 //! Ends that race: aborts, completions, panics, and handles that are dropped or move.
 
-use crate::support::{Counted, Rng, Signal, Tally, rounds};
+use crate::support::{Counted, Rng, Signal, Tally, rounds, scope};
+use parking_lot::Mutex;
 use reiver::runtime::Runtime;
 use reiver::task::{JoinHandle, yield_now};
 use std::panic::resume_unwind;
-use std::sync::Mutex;
 use std::time::Duration;
 
 /// A task that ends in one of many ways. Its future and its output are counted.
@@ -37,7 +37,7 @@ fn aborts_race_completions() {
         let (signals, tasks): (Vec<_>, Vec<_>) =
             (0..100).map(|_| some_task(&runtime, rng, &tally)).unzip();
         let aborts: Vec<_> = tasks.iter().map(JoinHandle::abort_handle).collect();
-        std::thread::scope(|scope| {
+        scope(|scope| {
             scope.spawn(|| signals.iter().for_each(Signal::set));
             scope.spawn(|| aborts.iter().rev().step_by(2).for_each(|abort| abort.abort()));
             scope.spawn(|| aborts.iter().step_by(3).for_each(|abort| abort.abort()));
@@ -61,7 +61,7 @@ fn handles_are_dropped_while_tasks_end() {
     rounds(|rng| {
         let runtime = rng.workers();
         let tally = Tally::default();
-        std::thread::scope(|scope| {
+        scope(|scope| {
             for _ in 0..2 {
                 let (runtime, tally, mut rng) = (&runtime, &tally, rng.fork());
                 scope.spawn(move || {
@@ -110,14 +110,14 @@ fn handles_move_between_tasks() {
                 runtime.spawn(async move {
                     let mut ended = 0;
                     loop {
-                        let Some(mut task) = place.lock().unwrap().pop() else { return ended };
+                        let Some(mut task) = place.lock().pop() else { return ended };
                         let patience = Duration::from_micros(rng.below(200) as u64);
                         match reiver::time::timeout(patience, &mut task).await {
                             Ok(result) => {
                                 drop(result);
                                 ended += 1;
                             }
-                            Err(_) => place.lock().unwrap().insert(0, task),
+                            Err(_) => place.lock().insert(0, task),
                         }
                     }
                 })

@@ -1,6 +1,6 @@
 //! Threads that block: `block_on` from many, `block_in_place`, and the pool.
 
-use crate::support::{Rng, Signal, Tally, rounds};
+use crate::support::{Rng, Signal, Tally, rounds, scope};
 use reiver::runtime::Handle;
 use reiver::task::{block_in_place, spawn_blocking, yield_now};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -13,7 +13,7 @@ fn block_on_from_many_threads() {
         let (done, tally) = (AtomicUsize::new(0), Tally::default());
         // More than there are guest slots, sometimes.
         let threads = 2 + rng.below(12);
-        std::thread::scope(|scope| {
+        scope(|scope| {
             let signals: Vec<_> = (0..threads).map(|_| Signal::default()).collect();
             for me in 0..threads {
                 let (runtime, done, tally, mut rng) = (&runtime, &done, &tally, rng.fork());
@@ -85,7 +85,9 @@ fn workers_block_in_place() {
     rounds(|rng| {
         let runtime = rng.workers();
         let tally = Tally::default();
-        let tasks: Vec<_> = (0..1 + rng.below(30))
+        // Fewer than there are slots for stand-ins: beyond them tasks that block on tasks have nobody
+        // to run those.
+        let tasks: Vec<_> = (0..1 + rng.below(7))
             .map(|_| {
                 let (task, guard) = (blocker(rng.fork(), 3), tally.one());
                 runtime.spawn(async move {

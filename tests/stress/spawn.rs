@@ -1,6 +1,6 @@
 //! Tasks that spawn tasks.
 
-use crate::support::{Latch, Rng, Tally, rounds};
+use crate::support::{Latch, Rng, Tally, rounds, scope};
 use reiver::task::yield_now;
 use std::future::Future;
 use std::pin::Pin;
@@ -69,7 +69,7 @@ fn many_threads_spawn_at_once() {
         let runtime = rng.workers();
         let (sum, tally) = (AtomicU64::new(0), Tally::default());
         let (threads, tasks) = (1 + rng.below(6), 1 + rng.below(200) as u64);
-        std::thread::scope(|scope| {
+        scope(|scope| {
             for _ in 0..threads {
                 let (runtime, sum, tally) = (&runtime, &sum, &tally);
                 let mut rng = rng.fork();

@@ -1,11 +1,15 @@
 //! What the parts share: rounds with a seed and a watchdog, counted drops, ways to wait.
 
+// std's own lock is invisible to ThreadSanitizer: std was compiled without it.
+use parking_lot::Mutex;
 use reiver::runtime::{Builder, Runtime};
+use std::cell::RefCell;
 use std::future::Future;
+use std::io::{Write, stderr};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -21,16 +25,15 @@ fn variable(name: &str) -> Option<u64> {
 pub fn rounds(round: impl Fn(&mut Rng)) {
     let seconds = variable("REIVER_STRESS_SECONDS").unwrap_or(2);
     let time = Duration::from_secs(seconds) / TESTS;
-    let limit = Duration::from_secs(variable("REIVER_STRESS_HANG_SECONDS").unwrap_or(120));
     let fixed = variable("REIVER_STRESS_SEED");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let mut seeds = Rng(now.as_nanos() as u64 | 1);
+    let watchdog = Watchdog::start();
     let start = Instant::now();
     loop {
         let seed = fixed.unwrap_or_else(|| seeds.next() >> 16);
-        let watchdog = Watchdog::start(seed, limit);
+        watchdog.begin(seed);
         let result = catch_unwind(AssertUnwindSafe(|| round(&mut Rng::new(seed))));
-        drop(watchdog);
         if let Err(panic) = result {
             eprintln!("failed with REIVER_STRESS_SEED={seed}");
             resume_unwind(panic);
@@ -43,36 +46,76 @@ pub fn rounds(round: impl Fn(&mut Rng)) {
 
 /// Ends the process if a round hangs.
 struct Watchdog {
-    over: Arc<AtomicBool>,
+    /// The round's number, 0 when all are over, and its seed.
+    round: Arc<(AtomicU64, AtomicU64)>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Watchdog {
-    fn start(seed: u64, limit: Duration) -> Self {
-        let over = Arc::new(AtomicBool::new(false));
+    fn start() -> Self {
+        let limit = Duration::from_secs(variable("REIVER_STRESS_HANG_SECONDS").unwrap_or(120));
+        let round = Arc::new((AtomicU64::new(1), AtomicU64::new(0)));
         let test = std::thread::current().name().unwrap_or("?").to_owned();
-        let seen = over.clone();
+        let seen = round.clone();
         let thread = std::thread::spawn(move || {
-            let deadline = Instant::now() + limit;
-            while !seen.load(SeqCst) {
-                let left = deadline.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    eprintln!("{test} hangs, with REIVER_STRESS_SEED={seed}");
+            let (mut last, mut deadline) = (0, Instant::now());
+            loop {
+                let now = seen.0.load(SeqCst);
+                if now == 0 {
+                    return;
+                }
+                if now != last {
+                    (last, deadline) = (now, Instant::now() + limit);
+                } else if Instant::now() >= deadline {
+                    // Not by `eprintln!`, which the test harness would keep for itself.
+                    let seed = seen.1.load(SeqCst);
+                    let _ = writeln!(stderr(), "{test} hangs, with REIVER_STRESS_SEED={seed}");
                     std::process::abort();
                 }
-                std::thread::park_timeout(left);
+                std::thread::park_timeout(limit / 8);
             }
         });
-        Self { over, thread: Some(thread) }
+        Self { round, thread: Some(thread) }
+    }
+
+    fn begin(&self, seed: u64) {
+        self.round.1.store(seed, SeqCst);
+        self.round.0.fetch_add(1, SeqCst);
     }
 }
 
 impl Drop for Watchdog {
     fn drop(&mut self) {
-        self.over.store(true, SeqCst);
+        self.round.0.store(0, SeqCst);
         let thread = self.thread.take().unwrap();
         thread.thread().unpark();
         thread.join().unwrap();
+    }
+}
+
+/// Threads that may borrow, as [`std::thread::scope`] has them. Each is joined: what std uses instead
+/// at the end of a scope is invisible to ThreadSanitizer.
+pub fn scope<'env, R>(f: impl for<'scope> FnOnce(&Scope<'scope, 'env>) -> R) -> R {
+    std::thread::scope(|inner| {
+        let scope = Scope { inner, threads: RefCell::default() };
+        let result = f(&scope);
+        for thread in scope.threads.into_inner() {
+            if let Err(panic) = thread.join() {
+                resume_unwind(panic);
+            }
+        }
+        result
+    })
+}
+
+pub struct Scope<'scope, 'env> {
+    inner: &'scope std::thread::Scope<'scope, 'env>,
+    threads: RefCell<Vec<std::thread::ScopedJoinHandle<'scope, ()>>>,
+}
+
+impl<'scope> Scope<'scope, '_> {
+    pub fn spawn(&self, f: impl FnOnce() + Send + 'scope) {
+        self.threads.borrow_mut().push(self.inner.spawn(f));
     }
 }
 
@@ -174,14 +217,14 @@ impl Signal {
 
     /// Wakes without a reason.
     pub fn wake(&self) {
-        let waker = self.0.1.lock().unwrap().take();
+        let waker = self.0.1.lock().take();
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 
     pub fn waker(&self) -> Option<Waker> {
-        self.0.1.lock().unwrap().clone()
+        self.0.1.lock().clone()
     }
 }
 
@@ -189,7 +232,7 @@ impl Future for Signal {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let before = self.0.1.lock().unwrap().replace(cx.waker().clone());
+        let before = self.0.1.lock().replace(cx.waker().clone());
         drop(before);
         if self.0.0.load(SeqCst) { Poll::Ready(()) } else { Poll::Pending }
     }

@@ -1,12 +1,13 @@
 //! Timers that are reset, dropped, and polled on other workers than they were set on.
 
-use crate::support::{Rng, Tally, rounds};
+use crate::support::{Rng, Tally, rounds, scope};
+use parking_lot::Mutex;
 use reiver::runtime::Builder;
-use reiver::task::yield_now;
+use reiver::task::{spawn_blocking, yield_now};
 use reiver::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -49,10 +50,10 @@ async fn sleeper(mut rng: Rng, shelf: Shelf) {
             3 => {
                 let mut sleep = Box::pin(sleep(length));
                 touch(sleep.as_mut()).await;
-                shelf.lock().unwrap().push(sleep);
+                shelf.lock().push(sleep);
             }
             4 => {
-                let taken = shelf.lock().unwrap().pop();
+                let taken = shelf.lock().pop();
                 if let Some(sleep) = taken {
                     let deadline = sleep.deadline();
                     sleep.await;
@@ -80,11 +81,11 @@ fn timers_in_all_ways() {
                 })
             })
             .collect();
-        std::thread::scope(|scope| {
+        scope(|scope| {
             // A foreign thread drops some while they are in a wheel.
             scope.spawn(|| {
                 for _ in 0..20 {
-                    let taken = shelf.lock().unwrap().pop();
+                    let taken = shelf.lock().pop();
                     drop(taken);
                     std::thread::yield_now();
                 }
@@ -106,11 +107,16 @@ fn timers_in_all_ways() {
         });
         // What is left on the shelf sees its runtime go first, half of the time.
         if rng.one_in(2) {
-            shelf.lock().unwrap().clear();
+            shelf.lock().clear();
         }
         drop(runtime);
         tally.assert_none();
     });
+}
+
+/// The latest that a wait until `total` may end: at the next multiple of a thousandth of its length.
+fn late(total: Duration) -> Duration {
+    total + total / 500 + Duration::from_millis(10)
 }
 
 /// Hours pass at once, on any number of workers, and in the right order.
@@ -140,6 +146,12 @@ fn the_paused_clock() {
                             total += step;
                             sleep_until(start + total).await;
                             assert!(start.elapsed() >= total, "early");
+                            // The clock stands while anything can still happen.
+                            assert!(start.elapsed() <= late(total), "it jumped too far");
+                            if rng.one_in(8) {
+                                spawn_blocking(std::thread::yield_now).await.unwrap();
+                                assert!(start.elapsed() <= late(total), "it jumped over a job");
+                            }
                         }
                         total
                     })
@@ -150,8 +162,7 @@ fn the_paused_clock() {
                 found = found.max(task.await.unwrap());
             }
             assert_eq!(found, longest);
-            // A sleep ends at the next multiple of a thousandth of its length, or 65.5 µs.
-            assert!(start.elapsed() <= longest + longest / 500 + Duration::from_millis(10));
+            assert!(start.elapsed() <= late(longest));
             longest
         });
         assert!(longest <= Duration::from_secs(6 * 3600));

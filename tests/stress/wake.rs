@@ -1,6 +1,6 @@
 //! Wakes from everywhere, in time and too late.
 
-use crate::support::{Latch, Signal, Tally, rounds};
+use crate::support::{Latch, Signal, Tally, rounds, scope};
 use reiver::task::yield_now;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -22,7 +22,7 @@ fn wakes_from_foreign_threads() {
                 })
             })
             .collect();
-        std::thread::scope(|scope| {
+        scope(|scope| {
             // Some wake without a reason, keep wakers, and wake late.
             for _ in 0..rng.below(3) {
                 let (signals, mut rng) = (&signals, rng.fork());
@@ -101,7 +101,7 @@ fn wakers_outlive_their_runtime() {
                 signal.await;
             });
         }
-        std::thread::scope(|scope| {
+        scope(|scope| {
             for _ in 0..2 {
                 let (signals, mut rng) = (&signals, rng.fork());
                 scope.spawn(move || {

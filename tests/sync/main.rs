@@ -1,6 +1,7 @@
 //! The primitives of `reiver::sync` through their public API, without a runtime: futures are polled
 //! by hand, and polls and wakes are counted.
 
+mod bench;
 mod broadcast;
 mod mpsc;
 mod mutex;

@@ -26,7 +26,7 @@ fn cost() {
             }
             all.recv().unwrap();
         });
-        let threads = bench.started();
+        let (threads, wakes) = (bench.started(), bench.pool.metrics().wakes);
         let joined = best(20_000, &|| {
             let handles: Vec<_> = (0..20_000).map(|_| bench.spawn(|| ())).collect();
             handles.into_iter().for_each(|handle| block_on(handle).unwrap());
@@ -53,10 +53,16 @@ fn cost() {
                 handles.into_iter().for_each(|handle| block_on(handle).unwrap());
             }
         });
+        let grown = Bench::new(config(512));
+        let start = Instant::now();
+        let sleeps: Vec<_> =
+            (0..1_000).map(|_| grown.spawn(|| thread::sleep(Duration::from_millis(5)))).collect();
+        sleeps.into_iter().for_each(|handle| block_on(handle).unwrap());
+        let sleeps = start.elapsed();
         let metrics = bench.pool.metrics();
         println!(
-            "round {round}: batch {batch} ns/job ({threads} threads), joined {joined}, four {four}, \
-             round trip {round_trip}, eight outstanding {eight}; {} threads, {} wakes for {} jobs",
+            "round {round}: batch {batch} ns/job ({threads} threads, {wakes} wakes for 100,000), joined {joined}, four {four}, \
+             round trip {round_trip}, eight outstanding {eight}, 1000 sleeps of 5 ms {sleeps:.1?}; {} threads, {} wakes for {} jobs",
             metrics.threads, metrics.wakes, metrics.jobs
         );
     }

@@ -2,14 +2,16 @@
 //!
 //! * `accept`: takes a connection from a listener; it is nonblocking and is not inherited by
 //!   children. On Linux that is one system call instead of two or three.
-//! * `socket`: a new socket with the same properties.
+//! * `socket`, `pipe`: a new socket and a new pipe with the same properties.
+//! * `abstract_name`, `from_abstract_name`: names of Unix sockets outside the file system.
+//! * `peer_cred`: who made the other end of a Unix stream.
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) use linux::{accept, socket};
+pub(super) use linux::{abstract_name, accept, from_abstract_name, peer_cred, pipe, socket};
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod other;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) use other::{accept, socket};
+pub(super) use other::{abstract_name, accept, from_abstract_name, peer_cred, pipe, socket};

@@ -1,22 +1,47 @@
 //! Other systems: the flags are set afterwards, as macOS wants it.
 
-use rustix::net::SocketAddrAny;
-use socket2::{Domain, Socket, Type};
+use crate::net::unix::UCred;
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::{SocketAddr, UnixStream};
 
-pub(in crate::net) fn accept<T: AsFd>(
-    listener: &T,
-) -> io::Result<(OwnedFd, Option<SocketAddrAny>)> {
-    let (fd, address) = rustix::net::acceptfrom(listener)?;
-    let socket = Socket::from(fd);
-    socket.set_cloexec(true)?;
+pub(in crate::net) fn accept<T: AsFd>(listener: &T) -> io::Result<(Socket, SockAddr)> {
+    let (socket, address) = SockRef::from(listener).accept()?;
     socket.set_nonblocking(true)?;
-    Ok((OwnedFd::from(socket), address))
+    Ok((socket, address))
 }
 
 pub(in crate::net) fn socket(domain: Domain, kind: Type) -> io::Result<Socket> {
     let socket = Socket::new(domain, kind, None)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+/// The end to read from, then the one to write to.
+pub(in crate::net) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (read, write) = rustix::pipe::pipe()?;
+    for end in [&read, &write] {
+        rustix::io::fcntl_setfd(end, rustix::io::FdFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(end, true)?;
+    }
+    Ok((read, write))
+}
+
+/// There are none here.
+pub(in crate::net) fn abstract_name(_: &SocketAddr) -> Option<&[u8]> {
+    None
+}
+
+pub(in crate::net) fn from_abstract_name(_: &[u8]) -> io::Result<SocketAddr> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(in crate::net) fn peer_cred(stream: &UnixStream) -> io::Result<UCred> {
+    let (mut uid, mut gid) = (0, 0);
+    // SAFETY: both pointers are good for one write each, and the descriptor is open.
+    match unsafe { libc::getpeereid(stream.as_raw_fd(), &mut uid, &mut gid) } {
+        0 => Ok(UCred { pid: None, uid, gid }),
+        _ => Err(io::Error::last_os_error()),
+    }
 }

@@ -3,21 +3,16 @@
 use super::TcpStream;
 use crate::net::addr::{self, ToSocketAddrs};
 use crate::net::methods::descriptor_traits;
-use crate::net::socket::Socket;
+use crate::net::socket::{BACKLOG, Socket};
 use crate::net::sys;
 use crate::reactor::{Direction, Interest, Ready};
-use rustix::net::SocketAddrAny;
-use socket2::{Domain, Type};
+use socket2::{Domain, SockAddr, Type};
 use std::fmt;
 use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::task::{Context, Poll, ready};
-
-/// Connections that the system holds for `accept`, of a listener made by [`TcpListener::bind`]: the
-/// number that std's other users of `listen` chose, large enough for a burst.
-pub(super) const BACKLOG: i32 = 1024;
 
 /// A socket that accepts TCP connections.
 ///
@@ -160,13 +155,9 @@ impl TcpListener {
 
 /// Registers an accepted connection. Its first read is tried at once: a client that connects often
 /// has written already.
-fn welcome((fd, address): (OwnedFd, Option<SocketAddrAny>)) -> io::Result<(TcpStream, SocketAddr)> {
-    let stream = std::net::TcpStream::from(fd);
-    let address = match address {
-        Some(address) => SocketAddr::try_from(address)?,
-        None => stream.peer_addr()?,
-    };
-    Ok((TcpStream::accepted(stream)?, address))
+fn welcome((socket, address): (socket2::Socket, SockAddr)) -> io::Result<(TcpStream, SocketAddr)> {
+    let address = addr::ip(&address)?;
+    Ok((TcpStream::accepted(socket.into())?, address))
 }
 
 impl TryFrom<std::net::TcpListener> for TcpListener {

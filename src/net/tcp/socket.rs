@@ -1,7 +1,7 @@
 //! A TCP socket before it connects or listens.
 
 use super::{TcpListener, TcpStream};
-use crate::net::sys;
+use crate::net::{addr, sys};
 use socket2::{Domain, Socket, Type};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -132,7 +132,7 @@ impl TcpSocket {
     ///
     /// Those of the operating system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()?.as_socket().ok_or_else(not_ip)
+        addr::ip(&self.0.local_addr()?)
     }
 
     /// Fetches the error that waits to be reported, and clears it.
@@ -197,10 +197,6 @@ impl TcpSocket {
         rustix::io::ioctl_fionbio(&socket, true).expect("a socket can be made nonblocking");
         Self(socket)
     }
-}
-
-fn not_ip() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "this is no IP socket")
 }
 
 #[cfg(not(any(target_os = "solaris", target_os = "illumos")))]

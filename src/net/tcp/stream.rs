@@ -6,7 +6,7 @@ use crate::net::methods::{
     async_read, async_write, descriptor_traits, poll_read_ready, poll_write_ready,
     readiness_methods, try_read_methods, try_write_methods,
 };
-use crate::net::socket::Socket;
+use crate::net::socket::{Socket, connect};
 use crate::net::sys;
 use crate::reactor::{Direction, Interest, Ready};
 use rustix::net::RecvFlags;
@@ -68,18 +68,7 @@ impl TcpStream {
         socket: socket2::Socket,
         addr: SocketAddr,
     ) -> io::Result<TcpStream> {
-        match socket.connect(&addr.into()) {
-            Err(error) if error.raw_os_error() != Some(IN_PROGRESS) => return Err(error),
-            _ => {}
-        }
-        // Registered after `connect`: a socket that does not connect yet is reported as hung up.
-        let both = Interest::READABLE | Interest::WRITABLE;
-        let stream = Self(Socket::new(socket.into(), both, Ready::EMPTY)?);
-        stream.0.ready(Interest::WRITABLE).await?;
-        match stream.take_error()? {
-            Some(error) => Err(error),
-            None => Ok(stream),
-        }
+        connect(socket, addr.into()).await.map(Self)
     }
 
     pub(super) fn accepted(stream: std::net::TcpStream) -> io::Result<TcpStream> {
@@ -262,12 +251,14 @@ impl TcpStream {
     }
 
     pub(super) fn shutdown_output(&self) -> io::Result<()> {
-        self.0.io().shutdown(Shutdown::Write)
+        match self.0.io().shutdown(Shutdown::Write) {
+            // The peer has reset the connection: the output has ended. An error here would make that
+            // of `shutdown`, in a race with whoever closes first, which is no error anywhere else.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            ended => ended,
+        }
     }
 }
-
-/// What `connect` says of a connection that is on its way.
-const IN_PROGRESS: i32 = rustix::io::Errno::INPROGRESS.raw_os_error();
 
 impl TryFrom<std::net::TcpStream> for TcpStream {
     type Error = io::Error;

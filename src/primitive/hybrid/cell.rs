@@ -20,15 +20,6 @@ impl<T> UnsafeCell<T> {
             value: std::cell::UnsafeCell::new(value),
         }
     }
-
-    /// Takes the value out. Owning the cell must mean that all accesses happened before.
-    #[track_caller]
-    pub fn into_inner(self) -> T {
-        if let Some(watch) = &self.watch {
-            watch.with_mut(|_| ());
-        }
-        self.value.into_inner()
-    }
 }
 
 impl<T: ?Sized> UnsafeCell<T> {

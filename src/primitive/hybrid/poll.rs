@@ -19,6 +19,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
+pub(crate) use real::end_waits_on_time;
 pub use real::{Event, Watch};
 
 /// Whether a read or write that moved less than asked for proves that the next would block.

@@ -85,10 +85,6 @@ impl<T> UnsafeCell<T> {
         Self(std::cell::UnsafeCell::new(value))
     }
 
-    pub(crate) fn into_inner(self) -> T {
-        self.0.into_inner()
-    }
-
     /// Reads through a shared pointer. The closure must not let it escape.
     #[inline(always)]
     pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {

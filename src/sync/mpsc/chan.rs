@@ -11,9 +11,10 @@ use super::super::blocking::block_on;
 use super::super::waker_cell::WakerCell;
 use super::error::TryRecvError;
 use super::list::{Head, List, Pop};
+use crate::primitive::Arc;
 use crate::primitive::atomic::{AtomicUsize, Ordering::*};
-use crate::primitive::{Arc, UnsafeCell};
 use crate::task::budget;
+use std::cell::UnsafeCell;
 use std::future::poll_fn;
 use std::mem::ManuallyDrop;
 use std::task::{Context, Poll, ready};
@@ -41,7 +42,8 @@ pub(super) struct Chan<T, F: Flow> {
     closed: Notify,
     senders: AtomicUsize,
     weak_senders: AtomicUsize,
-    /// The receiver's place, once it is gone.
+    /// The receiver's place, once it is gone. Not the facade's cell: what orders its two uses is the
+    /// count of the `Arc`, which models do not see.
     rest: UnsafeCell<Option<Head<T>>>,
 }
 
@@ -84,10 +86,10 @@ impl<T, F: Flow> Chan<T, F> {
 
 impl<T, F: Flow> Drop for Chan<T, F> {
     fn drop(&mut self) {
-        let rest = self.rest.with_mut(|rest| {
-            // SAFETY: nobody else has the channel.
-            unsafe { (*rest).take() }
-        });
+        // Acquire: pairs with the AcqRel in the drops of the senders and of the receiver. The `Arc`
+        // orders the same; models see only this.
+        self.senders.fetch_add(0, Acquire);
+        let rest = self.rest.get_mut().take();
         if let Some(head) = rest {
             // SAFETY: nobody uses the list any more.
             unsafe { self.list.dispose(head) };
@@ -357,7 +359,9 @@ impl<T, F: Flow> Drop for Rx<T, F> {
                 let chan = &self.0.chan;
                 // SAFETY: the receiver's until now; whoever drops the channel comes after (by the
                 // count of the `Arc`).
-                chan.rest.with_mut(|rest| unsafe { *rest = Some(head) });
+                unsafe { *chan.rest.get() = Some(head) };
+                // AcqRel: pairs with the Acquire in the drop of the channel.
+                chan.senders.fetch_add(0, AcqRel);
                 // The task that waited need not live as long as the senders.
                 drop(chan.rx_waker.take());
             }

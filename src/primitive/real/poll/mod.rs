@@ -20,14 +20,15 @@
 mod epoll;
 // Tests run it on Linux too, so that the file other systems use is executed somewhere.
 #[cfg(any(test, not(any(target_os = "linux", target_os = "android"))))]
+#[cfg_attr(any(target_os = "linux", target_os = "android"), allow(dead_code))]
 mod portable;
 #[cfg(test)]
 mod tests;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) use epoll::{Events, Poller, SHORT_TRANSFER_DRAINS};
+pub(crate) use epoll::{Events, Poller, SHORT_TRANSFER_DRAINS, end_waits_on_time};
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) use portable::{Events, Poller, SHORT_TRANSFER_DRAINS};
+pub(crate) use portable::{Events, Poller, SHORT_TRANSFER_DRAINS, end_waits_on_time};
 
 #[cfg(not(unix))]
 compile_error!("reiver's poller needs edge-triggered readiness, which it has on Unix only so far");

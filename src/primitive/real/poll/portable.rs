@@ -20,6 +20,9 @@ const _: () = assert!(NOTIFY == usize::MAX as u64, "polling keeps this key for i
 /// where the end of the stream cannot be seen.
 pub(crate) const SHORT_TRANSFER_DRAINS: bool = false;
 
+/// Nothing to ask for here.
+pub(crate) fn end_waits_on_time() {}
+
 /// A `polling::Poller`.
 #[derive(Debug)]
 pub(crate) struct Poller(polling::Poller);

@@ -1,0 +1,79 @@
+//! Closures on the pool for blocking jobs.
+
+use crate::measure::{Figures, Stopwatch};
+use crate::rt::Rt;
+use std::time::Duration;
+
+pub fn batch<R: Rt>() -> Figures {
+    const COUNT: usize = 20_000;
+    R::run(async {
+        let watch = Stopwatch::start();
+        let jobs: Vec<_> = (0..COUNT).map(|i| R::spawn_blocking(move || i)).collect();
+        let mut sum = 0;
+        for job in jobs {
+            sum += job.await;
+        }
+        assert_eq!(sum, COUNT * (COUNT - 1) / 2);
+        watch.per_op(COUNT)
+    })
+}
+
+/// Eight tasks, each with one job at a time.
+pub fn eight<R: Rt>() -> Figures {
+    const EACH: usize = 1000;
+    R::run(async {
+        let watch = Stopwatch::start();
+        let tasks: Vec<_> = (0..8)
+            .map(|_| {
+                R::spawn(async {
+                    let mut sum = 0;
+                    for _ in 0..EACH {
+                        sum += R::spawn_blocking(|| 1).await;
+                    }
+                    sum
+                })
+            })
+            .collect();
+        let mut sum = 0;
+        for task in tasks {
+            sum += task.await;
+        }
+        assert_eq!(sum, 8 * EACH);
+        watch.per_op(8 * EACH)
+    })
+}
+
+pub fn round_trip<R: Rt>() -> Figures {
+    const COUNT: usize = 5000;
+    R::run(async {
+        let mut sum = 0;
+        let watch = Stopwatch::start();
+        for _ in 0..COUNT {
+            sum += R::spawn_blocking(|| 1).await;
+        }
+        assert_eq!(sum, COUNT);
+        watch.per_op(COUNT)
+    })
+}
+
+/// A thousand jobs that sleep 5 ms: how fast the pool grows, and what its threads cost.
+pub fn sleeps<R: Rt>() -> Figures {
+    const COUNT: usize = 1000;
+    R::run(async {
+        let watch = Stopwatch::start();
+        let jobs: Vec<_> = (0..COUNT)
+            .map(|_| {
+                R::spawn_blocking(|| {
+                    std::thread::sleep(Duration::from_millis(5));
+                    1
+                })
+            })
+            .collect();
+        let mut sum = 0;
+        for job in jobs {
+            sum += job.await;
+        }
+        assert_eq!(sum, COUNT);
+        watch.per_op(COUNT)
+    })
+}

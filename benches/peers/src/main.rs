@@ -1,0 +1,54 @@
+//! Runs one case on one runtime and prints its figures: `reiver-bench RUNTIME CASE`, or `list`.
+//!
+//! `benches/compare.rs` starts it once for each round, so that no runtime inherits another's heap,
+//! threads or page tables.
+
+mod cases;
+mod measure;
+mod rt;
+mod slot;
+
+use measure::Figures;
+use rt::Rt;
+
+/// How many workers every runtime gets: `BENCH_WORKERS`, or 2.
+fn workers() -> usize {
+    std::env::var("BENCH_WORKERS").map_or(2, |text| number(&text))
+}
+
+fn number(text: &str) -> usize {
+    text.parse().expect("a number")
+}
+
+fn run<R: Rt>(name: &str) -> Figures {
+    let case = cases::all::<R>().into_iter().find(|(case, _)| *case == name);
+    let (_, case) = case.unwrap_or_else(|| panic!("no case is called {name}; see `list`"));
+    R::start(workers());
+    case()
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let figures = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["list"] => {
+            cases::all::<rt::reiver::Reiver>().iter().for_each(|(name, _)| println!("{name}"));
+            return;
+        }
+        ["client", address, connections, rounds] => {
+            cases::net::client(address, number(connections), number(rounds));
+            return;
+        }
+        ["reiver", case] => run::<rt::reiver::Reiver>(case),
+        ["tokio", case] => run::<rt::tokio::Tokio>(case),
+        ["smol", case] => run::<rt::smol::Smol>(case),
+        _ => {
+            eprintln!("usage: reiver-bench list | reiver-bench reiver|tokio|smol CASE");
+            std::process::exit(2);
+        }
+    };
+    for (name, figure) in figures {
+        println!("{name}={figure}");
+    }
+    // Not through the runtimes' shutdown, which has its own case.
+    std::process::exit(0);
+}
