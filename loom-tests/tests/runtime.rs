@@ -232,6 +232,25 @@ fn wake_during_shutdown() {
     });
 }
 
+/// As [`wake_during_shutdown`]: what the waker's thread still does after its task is queued does not touch
+/// a runtime that has been freed meanwhile.
+#[test]
+#[ignore = "takes half a minute"]
+fn wake_vs_free() {
+    let model = Model::new("wake_vs_free", Bound::Preemptions(3)).with_frees();
+    model.check(|| {
+        let user = spawn(|| {
+            let runtime = workers(1);
+            let (signal, state) = SignalState::new();
+            drop(runtime.spawn(signal));
+            let thread = spawn(move || drop(runtime));
+            state.set();
+            thread.join().unwrap();
+        });
+        user.join().unwrap();
+    });
+}
+
 /// `block_in_place` with one worker: a stand-in runs the task that the closure waits for.
 #[test]
 fn stand_in_runs_the_others() {
@@ -279,15 +298,42 @@ fn hand_over_to_a_sleeper() {
     });
 }
 
+/// Tells a thread, once, that something has begun or will never begin.
+struct Begun(Arc<AtomicBool>, harness::thread::Thread);
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.0.store(true, Release);
+        self.1.unpark();
+    }
+}
+
 /// The last task of a runtime that is shut down may end on a stand-in, which tells the workers.
 #[test]
 fn the_last_task_ends_on_a_stand_in() {
     check("the_last_task_ends_on_a_stand_in", 2, || {
         let runtime = workers(1);
         runtime.spawn(async {
-            reiver_model::spawn(async {});
-            block_in_place(|| {});
+            let begun = Arc::new(AtomicBool::new(false));
+            let tell = Begun(begun.clone(), current());
+            reiver_model::spawn(async move { drop(tell) });
+            // The other task begins on the stand-in, and may end after this one.
+            block_in_place(|| {
+                while !begun.load(Acquire) {
+                    park();
+                }
+            });
         });
+        drop(runtime);
+    });
+}
+
+/// The last task ends on one of two workers, while the other has looked and sleeps again.
+#[test]
+fn the_last_task_ends_beside_a_sleeper() {
+    check("the_last_task_ends_beside_a_sleeper", 1, || {
+        let runtime = workers(2);
+        runtime.spawn(async {});
         drop(runtime);
     });
 }
@@ -332,8 +378,8 @@ fn the_slot_is_passed_on() {
     });
 }
 
-/// A worker that was woken to search, and whose root future then blocks in its poll, has passed the
-/// search on: the task is run by another.
+/// A guest that was woken to search, and whose root future then blocks in its poll, has passed the search
+/// on: what is pushed afterwards wakes another worker.
 #[test]
 fn a_root_does_not_keep_the_search() {
     check("a_root_does_not_keep_the_search", 1, || {
@@ -341,19 +387,17 @@ fn a_root_does_not_keep_the_search() {
         let (mut signal, state) = SignalState::new();
         let handle = runtime.handle().clone();
         let done = Arc::new(AtomicBool::new(false));
-        let theirs = done.clone();
-        let root = current();
+        let tell = Begun(done.clone(), current());
         let pusher = spawn(move || {
-            handle.spawn(async move {
-                theirs.store(true, Release);
-                root.unpark();
-            });
+            // Wakes the guest, if the worker is awake, which then may find this task itself.
+            handle.spawn(async {});
             state.set();
+            handle.spawn(async move { drop(tell) });
         });
         runtime.block_on(poll_fn(move |cx| {
             let poll = Pin::new(&mut signal).poll(cx);
             if poll.is_ready() {
-                // A bad root future: it blocks its thread until the task has run.
+                // A bad root future: it blocks its thread until the second task has run.
                 while !done.load(Acquire) {
                     park();
                 }

@@ -56,6 +56,7 @@ pub struct Model<'a> {
     name: &'a str,
     bound: Bound,
     shadow_loads: bool,
+    frees: bool,
     at_least: usize,
     limit: Duration,
     fails_with: Option<&'a str>,
@@ -64,13 +65,27 @@ pub struct Model<'a> {
 impl<'a> Model<'a> {
     /// A model as [`model`] runs it.
     pub fn new(name: &'a str, bound: Bound) -> Self {
-        Self { name, bound, shadow_loads: true, at_least: 2, limit: LIMIT, fails_with: None }
+        Self {
+            name,
+            bound,
+            shadow_loads: true,
+            frees: false,
+            at_least: 2,
+            limit: LIMIT,
+            fails_with: None,
+        }
     }
 
     /// Lets loads go unannounced (see `hybrid/atomic.rs`): far fewer executions, and some of those
     /// of "load, then compare-exchange" are missed.
     pub fn without_shadow_loads(self) -> Self {
         Self { shadow_loads: false, ..self }
+    }
+
+    /// Explores what may come after the end of an atomic. For the binaries that poison freed memory
+    /// ([`poison`]): there it shows uses after free that no data race gives away.
+    pub fn with_frees(self) -> Self {
+        Self { frees: true, ..self }
     }
 
     /// Demands so many executions. Only a lower bound is meaningful: counts change with compilers.
@@ -155,6 +170,7 @@ impl<'a> Model<'a> {
         watch(limit, executions.clone());
 
         facade::set_shadow_loads(self.shadow_loads);
+        facade::set_frees_are_steps(self.frees);
         let start = Instant::now();
         let counter = executions.clone();
         facade::run_model(|| {

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering::*};
 
 /// How many freed blocks are kept, the oldest given back first: more than one execution frees.
 const KEPT: usize = 4096;
-/// Larger blocks go back at once: they are stacks and tables, no part of a protocol.
-const LARGEST: usize = 4096;
+/// Larger blocks go back at once: they are tables, no part of a protocol.
+const LARGEST: usize = 1 << 16;
 /// What a freed block is filled with; as a pointer it is in no address space.
 const PATTERN: u8 = 0xdd;
 

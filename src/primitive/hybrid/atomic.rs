@@ -12,7 +12,7 @@
 //! else. (A read-modify-write on a second atomic, tried first, also carries what a release fence
 //! before it published, and so hides missing edges.)
 
-use super::{in_model, shadow_loads};
+use super::{frees_are_steps, in_model, shadow_loads};
 pub use std::sync::atomic::Ordering;
 
 /// A fence; the one way in which loom models sequential consistency.
@@ -65,6 +65,16 @@ impl<A> Watched<A> {
     }
 }
 
+impl<A> Drop for Watched<A> {
+    fn drop(&mut self) {
+        // A step that every load conflicts with: loom tries the orders in which a load comes after it.
+        let shadow = self.shadow.as_ref().filter(|_| frees_are_steps());
+        if let Some(shadow) = shadow.filter(|_| !std::thread::panicking()) {
+            shadow.touch();
+        }
+    }
+}
+
 /// An atomic made outside or inside a model.
 #[derive(Debug)]
 enum Either<S, L> {
@@ -91,7 +101,8 @@ macro_rules! common {
             pub fn into_inner(self) -> $value {
                 match self.0 {
                     Either::Real(a) => a.into_inner(),
-                    Either::Model(a) => a.value.into_inner(),
+                    // A `Watched` cannot be taken apart: this reads what nobody else can reach.
+                    Either::Model(a) => a.value.load(Ordering::Relaxed),
                 }
             }
 

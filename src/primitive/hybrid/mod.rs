@@ -46,6 +46,8 @@ std::thread_local! {
     static IN_MODEL: Cell<bool> = const { Cell::new(false) };
     /// Whether atomics made from now on announce their loads (rule 4).
     static SHADOW_LOADS: Cell<bool> = const { Cell::new(true) };
+    /// Whether the end of an atomic is a step of the model.
+    static FREES_ARE_STEPS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Constructors for statics. What they make is never seen by a model.
@@ -103,6 +105,16 @@ pub fn begin_execution() {
 /// times.
 pub fn set_shadow_loads(on: bool) {
     SHADOW_LOADS.with(|flag| flag.set(on));
+}
+
+/// Whether the drop of an atomic is a step that its loads conflict with, so that loom tries to load it
+/// later: with an allocator that poisons, that shows the use of freed memory. Needs the announced loads.
+pub fn set_frees_are_steps(on: bool) {
+    FREES_ARE_STEPS.with(|flag| flag.set(on));
+}
+
+fn frees_are_steps() -> bool {
+    FREES_ARE_STEPS.with(Cell::get)
 }
 
 fn shadow_loads() -> bool {
