@@ -84,7 +84,7 @@ impl Registry {
     ///
     /// # Safety
     ///
-    /// `task` came to [`insert`](Self::insert) here, and this is the only removal.
+    /// `task` came to `insert` here, and this is the only removal.
     pub unsafe fn remove(&self, task: &Header) {
         let home = task.state.home();
         if home == State::UNLISTED {
