@@ -233,11 +233,16 @@ fn page(table: &str, rounds: usize, workers: usize, seconds: u64) -> String {
     let model = cpus.lines().find_map(|l| l.strip_prefix("model name")?.split_once(": "));
     let _ = writeln!(
         text,
-        "* Machine: {} × {}; load before and after {}",
+        "* Machine: {} × {}; load averages after the run {}",
         std::thread::available_parallelism().map_or(0, usize::from),
         model.map_or("unknown", |(_, name)| name.trim()),
         first_line(Command::new("cat").arg("/proc/loadavg")),
     );
+    // Not 0: the run was preferred to the machine's other work, all runtimes alike.
+    let group = first_line(Command::new("cat").arg("/proc/self/autogroup"));
+    if let Some((_, nice)) = group.rsplit_once("nice ") {
+        let _ = writeln!(text, "* Scheduling group: nice {nice}");
+    }
     let _ = writeln!(text, "* System: {}", first_line(Command::new("uname").arg("-sr")));
     let _ = writeln!(text, "* Date: {}", first_line(Command::new("date").arg("-uI")));
     let _ = writeln!(text, "* Compiler: {}", first_line(Command::new("rustc").arg("-V")));

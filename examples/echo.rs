@@ -5,6 +5,8 @@
 //! cargo run --example echo -- --demo   serves one client of its own, and ends
 //! ```
 
+// ci: --demo
+
 use reiver::io::{AsyncReadExt, AsyncWriteExt, copy};
 use reiver::net::{TcpListener, TcpStream};
 use reiver::time::{Duration, sleep};

@@ -16,6 +16,8 @@
 //! | `/aggregate` | asks `/async` and `/blocking` over HTTP, both at once | in the task: `try_join!` |
 //! | `/tasks` | shows the live tasks and the runtime's counters | |
 
+// ci:
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::server::conn::http1;

@@ -221,7 +221,7 @@ fn claim_vs_wake() {
             let shared = shared.clone();
             move || {
                 shared.queue.fetch_add(1, Relaxed);
-                shared.idle.claim_for_pushed().is_some()
+                shared.idle.claim().is_some()
             }
         });
         let search = shared.idle.wake(asleep);

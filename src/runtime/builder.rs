@@ -4,6 +4,7 @@ use super::{Handle, Runtime};
 use crate::blocking::{Body, Config, Pool};
 use crate::primitive::{Arc, num_cpus, thread};
 use crate::scheduler::{self, Shared};
+use crate::util::abort::AbortOnUnwind;
 use std::sync::Weak;
 use std::time::Duration;
 use std::{fmt, io};
@@ -209,6 +210,7 @@ impl Builder {
             let thread = threads.builder().spawn(move || {
                 // Gone only if the runtime is, and then the pool has nothing to run.
                 let Some(shared) = weak.upgrade() else { return };
+                let _abort = AbortOnUnwind::new("a thread hook of the runtime");
                 let _entered = scheduler::enter(shared);
                 let mut body = Some(body);
                 hooks.around(&mut || body.take().map_or((), Body::run));

@@ -71,15 +71,17 @@ impl Parker {
 
     /// Blocks until a token is there or `timeout` has passed; may return early. The owner calls it.
     pub fn park(&self, timeout: Option<Duration>) {
-        // AcqRel here and below: pairs with `unpark`.
-        if self.state.swap(PARKED, AcqRel) != NOTIFIED {
+        // Relaxed: nothing is read until the swap below, which acquires what a token taken here brought:
+        // both are read-modify-writes of one word.
+        if self.state.swap(PARKED, Relaxed) != NOTIFIED {
             match timeout {
                 Some(timeout) => thread::park_timeout(timeout),
                 None => thread::park(),
             }
         }
         // Takes the token, and leaves none behind: what it announced is looked for next.
-        self.state.swap(EMPTY, AcqRel);
+        // Acquire: pairs with the Release in `unpark`.
+        self.state.swap(EMPTY, Acquire);
     }
 
     /// Runs `poll`, which blocks in the poller, or is told not to block if a token is there. The owner
