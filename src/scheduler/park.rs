@@ -71,29 +71,42 @@ impl Parker {
 
     /// Blocks until a token is there or `timeout` has passed; may return early. The owner calls it.
     pub fn park(&self, timeout: Option<Duration>) {
-        // Relaxed: nothing is read until the swap below, which acquires what a token taken here brought:
-        // both are read-modify-writes of one word.
-        if self.state.swap(PARKED, Relaxed) != NOTIFIED {
-            match timeout {
-                Some(timeout) => thread::park_timeout(timeout),
-                None => thread::park(),
-            }
-        }
-        // Takes the token, and leaves none behind: what it announced is looked for next.
-        // Acquire: pairs with the Release in `unpark`.
-        self.state.swap(EMPTY, Acquire);
+        self.block(timeout);
+        self.take_token();
     }
 
     /// Runs `poll`, which blocks in the poller, or is told not to block if a token is there. The owner
     /// calls it, with the turn.
     pub fn poll<R>(&self, poll: impl FnOnce(Blocking) -> R) -> R {
-        let blocking = match self.state.swap(POLLING, AcqRel) {
-            NOTIFIED => Blocking::No,
-            _ => Blocking::Yes,
-        };
-        let result = poll(blocking);
-        self.state.swap(EMPTY, AcqRel);
+        let result = self.block_in_poller(poll);
+        self.take_token();
         result
+    }
+
+    /// As [`park`](Self::park), but a token stays until [`take_token`](Self::take_token).
+    pub fn block(&self, timeout: Option<Duration>) {
+        // Relaxed: nothing is read until `take_token`, which acquires what a token brought.
+        if self.state.compare_exchange(EMPTY, PARKED, Relaxed, Relaxed).is_ok() {
+            match timeout {
+                Some(timeout) => thread::park_timeout(timeout),
+                None => thread::park(),
+            }
+        }
+    }
+
+    /// As [`poll`](Self::poll), but a token stays until [`take_token`](Self::take_token).
+    pub fn block_in_poller<R>(&self, poll: impl FnOnce(Blocking) -> R) -> R {
+        // AcqRel: what is dispatched comes after what a token announced.
+        poll(match self.state.compare_exchange(EMPTY, POLLING, AcqRel, Acquire) {
+            Ok(_) => Blocking::Yes,
+            Err(_) => Blocking::No,
+        })
+    }
+
+    /// Takes the token, if there is one, and leaves none behind: what it announced is looked for next.
+    pub fn take_token(&self) {
+        // Acquire: pairs with the Release in `unpark`.
+        self.state.swap(EMPTY, Acquire);
     }
 }
 

@@ -422,13 +422,16 @@ impl Worker {
             }
         }
         match turn {
-            Some(mut turn) => self.slot().parker.poll(|blocking| match blocking {
+            Some(mut turn) => self.slot().parker.block_in_poller(|blocking| match blocking {
                 Blocking::Yes => turn.run(timeout),
                 Blocking::No => turn.run(Some(Duration::ZERO)),
             }),
-            None => self.slot().parker.park(timeout),
+            None => self.slot().parker.block(timeout),
         }
-        self.awake(shared.idle.wake(asleep));
+        let search = shared.idle.wake(asleep);
+        // Only now: without a token a sleeper looks as if nobody had called it (`time.rs`).
+        self.slot().parker.take_token();
+        self.awake(search);
     }
 
     /// After a sleep.
