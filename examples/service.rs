@@ -94,7 +94,7 @@ async fn run(mode: Mode) -> Fallible<bool> {
             // From here on Ctrl-C ends the service in order, whenever it comes.
             let mut interrupt = signal(SignalKind::interrupt())?;
             println!("listening on http://{address}; Ctrl-C ends");
-            serve(listener, address, async { drop(interrupt.recv().await) }).await;
+            serve(listener, address, async { _ = interrupt.recv().await }).await;
             println!("ended");
             Ok(true)
         }
