@@ -230,6 +230,15 @@ pub struct AbortHandle {
 }
 
 impl AbortHandle {
+    /// # Safety
+    ///
+    /// The task is alive.
+    pub(super) unsafe fn of(task: NonNull<Header>) -> Self {
+        // SAFETY: the caller's; the new reference is this handle's.
+        unsafe { task.as_ref() }.state.retain();
+        Self { task: TaskRef(task) }
+    }
+
     /// As [`JoinHandle::abort`].
     pub fn abort(&self) {
         self.task.abort();

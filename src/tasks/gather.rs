@@ -6,7 +6,7 @@
 
 use super::members::Members;
 use super::spawn::spawn_at;
-use crate::task::{Id, JoinError, JoinHandle};
+use crate::task::{Given, Id, JoinError, JoinHandle};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{Location, resume_unwind};
@@ -294,7 +294,7 @@ where
     fn start(self) -> Members<F::Output> {
         let mut members = Members::new();
         for future in self.futures {
-            members.insert(spawn_at(future, None, self.location));
+            members.insert(spawn_at(future, Given::default(), self.location));
         }
         members
     }

@@ -7,7 +7,7 @@ use super::blocking::spawn_blocking;
 use super::members::Members;
 use super::spawn::spawn_at;
 use crate::runtime::Handle;
-use crate::task::{AbortHandle, Id, JoinError, JoinHandle};
+use crate::task::{AbortHandle, Given, Id, JoinError, JoinHandle};
 use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -78,7 +78,7 @@ impl<K: Hash + Eq + Clone, V: 'static> JoinMap<K, V> {
         F: Future<Output = V> + Send + 'static,
         V: Send,
     {
-        self.insert(key, spawn_at(task, None, Location::caller()));
+        self.insert(key, spawn_at(task, Given::default(), Location::caller()));
     }
 
     /// Spawns a task on the runtime of `handle`.

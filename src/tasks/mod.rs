@@ -5,6 +5,7 @@ mod abort_on_drop;
 mod blocking;
 pub mod coop;
 mod gather;
+mod inherited;
 mod join_map;
 pub mod join_set;
 mod local_set;
@@ -25,11 +26,12 @@ pub use coop::{Unconstrained, consume_budget, unconstrained};
 pub use gather::{
     AsCompleted, When, as_completed, gather, gather_results, try_gather, wait, wait_until,
 };
+pub use inherited::{InheritedFuture, InheritedKey};
 pub use join_map::JoinMap;
 pub use join_set::JoinSet;
 pub use local_set::{LocalEnterGuard, LocalSet, spawn_local};
 pub use shield::shield;
-pub use spawn::{Builder, block_in_place, id, spawn};
+pub use spawn::{Builder, all_tasks, block_in_place, id, spawn};
 /// The macro, for `group`; programs find it at the root.
 pub(crate) use task_local::task_local;
 pub use task_local::{AccessError, LocalKey};

@@ -1,7 +1,7 @@
 //! Work that goes on when nobody waits for it any more.
 
 use super::spawn::spawn_at;
-use crate::task::JoinError;
+use crate::task::{Given, JoinError};
 use std::future::Future;
 use std::panic::{Location, resume_unwind};
 
@@ -46,7 +46,8 @@ where
 {
     let location = Location::caller();
     async move {
-        match spawn_at(future, None, location).await.map_err(JoinError::try_into_panic) {
+        match spawn_at(future, Given::default(), location).await.map_err(JoinError::try_into_panic)
+        {
             Ok(output) => output,
             Err(Ok(panic)) => resume_unwind(panic),
             Err(Err(cancelled)) => panic!("{cancelled}: its runtime shut down"),

@@ -301,7 +301,7 @@ impl<T: 'static, F> fmt::Debug for TaskLocalFuture<T, F> {
 
 /// There is no value: the code runs outside of any scope of the key.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct AccessError(());
+pub struct AccessError(pub(super) ());
 
 impl fmt::Debug for AccessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

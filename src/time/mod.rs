@@ -21,6 +21,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod call;
 mod clock;
 mod instant;
 mod interval;
@@ -28,6 +29,7 @@ mod send_timeout;
 mod sleep;
 mod timeout;
 
+pub use call::CallHandle;
 pub use clock::{advance, pause, resume};
 pub use instant::Instant;
 pub use interval::{Interval, MissedTickBehavior, interval, interval_at};
