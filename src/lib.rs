@@ -58,6 +58,7 @@ pub mod time;
 
 mod blocking;
 mod driver;
+mod group;
 mod primitive;
 mod reactor;
 mod scheduler;

@@ -3,7 +3,7 @@
 use super::{BlockingJob, RuntimeFlavor, RuntimeMetrics};
 use crate::primitive::Arc;
 use crate::scheduler::{self, Entered, Share, Shared};
-use crate::task::{JoinHandle, TaskInfo};
+use crate::task::{Given, JoinHandle, TaskInfo};
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -84,7 +84,7 @@ impl Handle {
         F::Output: Send + 'static,
     {
         // SAFETY: the bounds allow any thread to poll the future and to have its output.
-        unsafe { self.0.spawn(future, None, Location::caller()) }
+        unsafe { self.0.spawn(future, Given::default(), Location::caller()) }
     }
 
     /// Runs a closure on the pool for blocking jobs, as

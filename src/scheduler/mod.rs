@@ -3,6 +3,7 @@
 
 mod block_on;
 mod current;
+mod doom;
 mod idle;
 mod park;
 mod shutdown;
@@ -27,8 +28,11 @@ use crate::driver::Driver;
 use crate::primitive::atomic::AtomicBool;
 use crate::primitive::deque::{self, Injector};
 use crate::primitive::{Arc, Mutex, in_model, thread};
-use crate::task::{Header, JoinHandle, Registry, Runnable, Schedule, Spawn, TaskInfo, Why};
+use crate::task::{
+    Given, Header, JoinHandle, Registry, Runnable, Schedule, Spawn, TaskInfo, UnhandledPanic, Why,
+};
 use crate::util::pad::Pad;
+use doom::Doom;
 use slot::Slot;
 use std::future::Future;
 use std::panic::Location;
@@ -60,6 +64,7 @@ pub struct Shared {
     closed: AtomicBool,
     /// Blocking jobs that must end before a paused clock may jump.
     holding_clock: Mutex<usize>,
+    doom: Doom,
     pub(crate) threads: Threads,
 }
 
@@ -107,6 +112,7 @@ impl Shared {
             registry: Registry::new(seats + 1),
             closed: AtomicBool::new(false),
             holding_clock: Mutex::new(0),
+            doom: Doom::new(),
             threads: Threads::default(),
         });
         Ok((shared, Seats(deques)))
@@ -120,7 +126,7 @@ impl Shared {
     pub(crate) unsafe fn spawn<F: Future>(
         self: &Arc<Self>,
         future: F,
-        name: Option<Box<str>>,
+        given: Given,
         location: &'static Location<'static>,
     ) -> JoinHandle<F::Output> {
         current::worker_of(Arc::as_ptr(self), |worker| {
@@ -129,7 +135,7 @@ impl Shared {
                 scheduler: Home(Arc::as_ptr(self)),
                 registry: &self.registry,
                 home: home as u16,
-                name,
+                given,
                 location,
             };
             // SAFETY: the caller's. The pointer in `Home` follows the rule of its type.
@@ -311,6 +317,11 @@ impl Schedule for Home {
                 shared.inject(task);
             }
         });
+    }
+
+    fn panicked(&self, task: &TaskInfo, message: &str, policy: Option<UnhandledPanic>) {
+        // SAFETY: the task is listed until `release`, or its spawner, who drops it, holds `Shared`.
+        unsafe { &*self.0 }.panicked(task, message, policy);
     }
 
     fn release(&self, task: &Header) {
