@@ -28,6 +28,7 @@
 //! | sleep, give up after a time, tick, stop the clock in tests | [`time`] |
 //! | TCP, UDP, Unix sockets, any descriptor | [`net`], [`io::unix::AsyncFd`] |
 //! | read, write, buffer, copy | [`io`] |
+//! | files, directories | [`fs`] |
 //! | children, signals | [`process`], [`signal`] |
 //! | hyper | the feature `hyper` |
 //!
@@ -43,6 +44,7 @@
 // What `internals` opens to the models is documented for readers of the source, not item by item.
 #![cfg_attr(all(feature = "model", debug_assertions), allow(missing_docs))]
 
+pub mod fs;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 pub mod io;
@@ -61,6 +63,7 @@ mod driver;
 mod primitive;
 mod reactor;
 mod scheduler;
+mod stdio;
 mod tasks;
 mod timer;
 mod util;
@@ -97,5 +100,8 @@ pub mod internals {
     }
     pub mod timer {
         pub use crate::timer::*;
+    }
+    pub mod util {
+        pub use crate::util::outbox::*;
     }
 }
