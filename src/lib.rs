@@ -30,6 +30,7 @@
 //! | read, write, buffer, copy | [`io`] |
 //! | files, directories | [`fs`] |
 //! | children, signals | [`process`], [`signal`] |
+//! | streams | the feature `stream` |
 //! | hyper | the feature `hyper` |
 //!
 //! Names are tokio's where the concept is tokio's: `tokio = { package = "reiver", … }` compiles for
@@ -54,6 +55,8 @@ pub mod net;
 pub mod process;
 pub mod runtime;
 pub mod signal;
+#[cfg(feature = "stream")]
+pub mod stream;
 pub mod sync;
 pub mod task;
 pub mod time;
