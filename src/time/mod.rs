@@ -24,6 +24,7 @@
 mod clock;
 mod instant;
 mod interval;
+mod send_timeout;
 mod sleep;
 mod timeout;
 
