@@ -251,7 +251,7 @@ impl File {
     /// reported on standard error.
     pub async fn into_std(self) -> StdFile {
         drop(self.settled().await);
-        self.unwrap().unwrap_or_else(|_| unreachable!("jobs alone share the file, and none runs"))
+        self.unwrap()
     }
 
     /// std's file, if nothing is under way.
@@ -259,22 +259,21 @@ impl File {
     /// # Errors
     ///
     /// `self`, if something is.
+    #[allow(clippy::result_large_err)] // tokio's signature
     pub fn try_into_std(mut self) -> Result<StdFile, Self> {
         let inner = self.inner.get_mut();
-        if inner.job.is_none() {
-            inner.give_back(&self.std);
-        }
-        self.unwrap()
-    }
-
-    /// Takes itself apart, if it is the only owner.
-    fn unwrap(self) -> Result<StdFile, Self> {
-        if Arc::strong_count(&self.std) > 1 {
+        if inner.job.is_some() {
             return Err(self);
         }
+        inner.give_back(&self.std);
+        Ok(self.unwrap())
+    }
+
+    /// Takes itself apart. Nothing is under way.
+    fn unwrap(self) -> StdFile {
         let std = self.std.clone();
         drop(self);
-        Ok(Arc::into_inner(std).expect("it is the last owner"))
+        Arc::into_inner(std).expect("only jobs share the file, and none runs")
     }
 
     /// Sets the most bytes that one job reads, and that wait to be written: by default 2 MiB.
