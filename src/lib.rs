@@ -32,6 +32,7 @@
 //! | children, signals | [`process`], [`signal`] |
 //! | streams | the feature `stream` |
 //! | hyper | the feature `hyper` |
+//! | what you know from tokio or asyncio | [`docs`] |
 //!
 //! Names are tokio's where the concept is tokio's: `tokio = { package = "reiver", … }` compiles for
 //! ordinary programs. Everything is always on; tokio's feature names are accepted and change nothing.
@@ -45,6 +46,7 @@
 // What `internals` opens to the models is documented for readers of the source, not item by item.
 #![cfg_attr(all(feature = "model", debug_assertions), allow(missing_docs))]
 
+pub mod docs;
 pub mod fs;
 #[cfg(feature = "hyper")]
 pub mod hyper;
@@ -63,6 +65,7 @@ pub mod time;
 
 mod blocking;
 mod driver;
+mod group;
 mod primitive;
 mod reactor;
 mod scheduler;

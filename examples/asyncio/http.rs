@@ -70,7 +70,9 @@ async fn main() -> Result<(), Failure> {
     println!("ten requests one after another: {one_by_one:.2?}");
 
     let begin = Instant::now();
-    for (parallel, page) in gather((0..10).map(move |n| fetch(server, n))).await.into_iter().zip(&pages) {
+    for (parallel, page) in
+        gather((0..10).map(move |n| fetch(server, n))).await.into_iter().zip(&pages)
+    {
         assert_eq!(&parallel?, page);
     }
     let at_once = begin.elapsed();

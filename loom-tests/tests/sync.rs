@@ -779,7 +779,7 @@ fn cancellation_child() {
 #[test]
 fn queue_shutdown() {
     must_reach(&["put", "refused"]);
-    model("queue_shutdown", Bound::Preemptions(2), || {
+    model("queue_shutdown", Bound::Preemptions(3), || {
         let queue = Arc::new(Queue::new(1));
         let theirs = queue.clone();
         let putter = spawn(move || theirs.put_nowait(7).is_ok());

@@ -25,6 +25,7 @@ pub use registry::{Closed, Registry};
 pub use state::Phase;
 
 // The door: what programs find under `reiver::task` beside the above. Re-exports only.
+pub use crate::group::*;
 pub use crate::tasks::*;
 
 use cell::Cell;
