@@ -12,7 +12,7 @@
 //! Outside a task's poll there is no budget: leaf futures work on any executor.
 
 use super::cell::Header;
-use crate::primitive::{clock, in_model, local};
+use crate::primitive::{clock, explore, in_model, local};
 use crate::util::rng::Rng;
 use std::cell::Cell;
 use std::ptr::NonNull;
@@ -81,7 +81,7 @@ fn with_current<R>(task: Option<NonNull<Header>>, poll: impl FnOnce() -> R) -> R
     }
 
     let _restore = Restore(BUDGET.with(|b| b.task.replace(task)));
-    with(if in_model() { 2 } else { UNITS }, poll)
+    with(if in_model() && !explore::is_on() { 2 } else { UNITS }, poll)
 }
 
 /// Looks at the header of the task that is polled on this thread, if one is.
@@ -122,10 +122,14 @@ fn with<R>(units: u32, poll: impl FnOnce() -> R) -> R {
 }
 
 /// A number below `n`, a different one each time, for choices that only have to be fair. Equal
-/// sequences on all threads do no harm to that. Zero in models, which must replay.
+/// sequences on all threads do no harm to that. Zero in models, which must replay; what explores a user's code decides itself.
 #[inline]
 pub(crate) fn random_below(n: u32) -> u32 {
-    if in_model() { 0 } else { BUDGET.with(|b| b.rng.below(n)) }
+    match explore::below(n) {
+        Some(number) => number,
+        None if in_model() => 0,
+        None => BUDGET.with(|b| b.rng.below(n)),
+    }
 }
 
 /// Whether the running poll may do more work; `true` outside a task.
@@ -144,7 +148,7 @@ pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<RestoreOnPending> {
         if left == UNCONSTRAINED {
             return Poll::Ready(RestoreOnPending { before: Cell::new(UNCONSTRAINED) });
         }
-        if left == 0 && b.slice_used_up() {
+        if left == 0 && b.slice_used_up() || explore::preempts() {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -159,7 +163,7 @@ impl Budget {
     #[cold]
     fn slice_used_up(&self) -> bool {
         match self.since.get() {
-            None if in_model() => return true,
+            None if in_model() || explore::is_on() => return true,
             None => self.since.set(Some(clock::now())),
             Some(since) if clock::now().duration_since(since) >= SLICE => return true,
             Some(_) => {}

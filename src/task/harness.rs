@@ -5,6 +5,7 @@ use super::cell::{Cell, Header, Meta, Reason};
 use super::error::JoinError;
 use super::state::{Complete, Pend, Start};
 use super::{Schedule, Why, budget, waker};
+use crate::primitive::explore;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -92,7 +93,11 @@ unsafe fn complete<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>, cel
         Complete::Nothing => {}
         Complete::DropOutput => {
             // SAFETY: rule 2: there is no `JoinHandle`, so the output is the completer's.
-            drop_caught(|| drop(unsafe { cell.take_output() }));
+            let output = unsafe { cell.take_output() };
+            if matches!(output, Err(Reason::Panic(_))) {
+                explore::panic_lost();
+            }
+            drop_caught(|| drop(output));
         }
         Complete::WakeJoiner => head.join_waker.with(|waker| {
             // SAFETY: rule 3: between WakeJoiner and the release below the slot is only read.
@@ -136,7 +141,11 @@ pub(super) unsafe fn read_output<F: Future, S: Schedule, M: Meta>(
 /// As [`read_output`].
 pub(super) unsafe fn drop_output<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>) {
     // SAFETY: the caller's.
-    drop_caught(|| drop(unsafe { Cell::<F, S, M>::of(header).take_output() }));
+    let output = unsafe { Cell::<F, S, M>::of(header).take_output() };
+    if matches!(output, Err(Reason::Panic(_))) {
+        explore::panic_lost();
+    }
+    drop_caught(|| drop(output));
 }
 
 /// Gives one reference back and frees the cell with the last.
