@@ -78,7 +78,7 @@ pub use reiver_macros::{main, model, sim, test};
 pub use task::{spawn, spawn_blocking};
 
 #[cfg(all(feature = "model", debug_assertions))]
-pub use explore::sim;
+pub use explore::{model, sim};
 
 /// The door through which the models in `loom-tests/` reach the parts: what is `pub` inside a
 /// private module. It exists in model builds only and is no part of the API.

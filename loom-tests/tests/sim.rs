@@ -1,7 +1,7 @@
 //! What `#[reiver::sim]` finds, and what it says.
 
-use reiver_macros::sim;
-use reiver_model as reiver;
+extern crate reiver_model as reiver;
+
 use reiver::sim::{Found, Sim, cancel_anywhere, choose};
 use reiver::sync::{Mutex, mpsc, oneshot};
 use reiver::time::{Duration, Instant, sleep, timeout};
@@ -56,7 +56,7 @@ fn two_locks_the_wrong_way_round_are_a_deadlock() {
     assert!(text.contains("root waits at ") && text.contains("tests/sim.rs:50 in sync::mutex::Mutex::lock"), "{found}");
 }
 
-#[sim(crate = "reiver_model", seeds = 300)]
+#[reiver::sim(seeds = 300)]
 async fn a_timeout_and_a_value_race() {
     let (tx, rx) = oneshot::channel();
     reiver::spawn(async move {
@@ -69,7 +69,7 @@ async fn a_timeout_and_a_value_race() {
     }
 }
 
-#[sim(crate = "reiver_model")]
+#[reiver::sim]
 async fn hours_pass_at_once() {
     let start = Instant::now();
     let tasks: Vec<_> = (0..10)
@@ -81,7 +81,7 @@ async fn hours_pass_at_once() {
     assert!(start.elapsed() >= Duration::from_secs(9 * 3600));
 }
 
-#[sim(crate = "reiver_model", seeds = 20)]
+#[reiver::sim(seeds = 20)]
 async fn thousands_of_tasks() {
     let (tx, mut rx) = mpsc::channel(16);
     for n in 0..2000u64 {
@@ -96,7 +96,7 @@ async fn thousands_of_tasks() {
     assert_eq!(sum, 1999 * 1000);
 }
 
-#[sim(crate = "reiver_model")]
+#[reiver::sim]
 async fn a_recv_that_is_dropped_loses_nothing() {
     let (tx, mut rx) = mpsc::channel(1);
     reiver::spawn(async move {
@@ -113,7 +113,7 @@ async fn a_recv_that_is_dropped_loses_nothing() {
     assert_eq!((first, rx.recv().await), (Some(1), Some(2)));
 }
 
-#[sim(crate = "reiver_model")]
+#[reiver::sim]
 async fn every_choice_is_met() -> Result<(), String> {
     match choose(3) {
         0 => reiver::reached!("0"),

@@ -15,8 +15,10 @@
 //! tasks alone take 93, and its contract, that a woken task is polled and never twice at once, has
 //! models of its own); a simulation that re-implements tasks and timers (it would find its own bugs).
 
+mod child;
 pub mod choices;
 mod engine;
+pub mod model;
 mod pipe;
 mod report;
 mod seeds;

@@ -123,6 +123,8 @@ pub(super) enum End {
 pub(super) enum Event {
     /// A task was polled.
     Polled { task: u32, end: End },
+    /// A task came to an operation of ours.
+    At { task: u32, stack: Backtrace },
     /// The clock moved.
     Time,
     /// A line of its own.
@@ -153,6 +155,9 @@ impl Log {
                     End::Ended => ("runs and ends", false),
                 };
                 Line::Polled { task, what, stack: tasks.stack(task).filter(|_| has_place) }
+            }
+            Event::At { task, stack } => {
+                Line::Polled { task, what: "is", stack: Some(Arc::new(stack)) }
             }
             Event::Time => Line::Time,
             Event::Said(text) => Line::Said(text),
@@ -196,7 +201,7 @@ fn place(stack: &Arc<Backtrace>) -> String {
         let place = line.strip_prefix("at ");
         match (place, function) {
             (None, _) => function = line.split_once(": ").map(|(_, name)| name),
-            (Some(place), Some(name)) => match is_ours(name) {
+            (Some(place), Some(name)) => match whose(name, place) {
                 Whose::Users => {
                     let place = place.trim_start_matches("./");
                     let place = place.rsplit_once(':').map_or(place, |(place, _column)| place);
@@ -217,11 +222,18 @@ enum Whose {
     Rust,
 }
 
-fn is_ours(function: &str) -> Whose {
+fn whose(function: &str, place: &str) -> Whose {
+    // `select!` and `join!` put a closure of theirs into the user's function.
+    if place.contains("src/macros/select.rs") || place.contains("src/macros/join.rs") {
+        return Whose::Rust;
+    }
     let krate = module_path!().split("::").next().unwrap_or_default();
     let path = function.trim_start_matches(['<', '&']);
     let first = path.split("::").next().unwrap_or_default();
     match first {
+        first if first == krate && path.starts_with(module_path!().trim_end_matches("report")) => {
+            Whose::Rust
+        }
         first if first == krate => Whose::Ours,
         "tokio" => Whose::Ours,
         "core" | "std" | "alloc" | "loom" | "generator" => Whose::Rust,

@@ -9,7 +9,7 @@
 
 use super::Shared;
 use crate::blocking::Pool;
-use crate::primitive::Arc;
+use crate::primitive::{Arc, explore};
 use crate::primitive::explore::Explored;
 use crate::task::{Id, JoinHandle, Runnable};
 use std::panic::Location;
@@ -42,7 +42,7 @@ impl Shared {
         engine: Explored<Box<dyn Engine>>,
         pool: impl FnOnce(Weak<Self>) -> Pool,
     ) -> io::Result<Arc<Self>> {
-        let (shared, _no_seats) = Self::with_engine(0, pool, engine)?;
+        let (shared, _no_seats) = explore::unannounced(|| Self::with_engine(0, pool, engine))?;
         shared.driver.clock().stand_at_origin();
         Ok(shared)
     }

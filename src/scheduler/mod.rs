@@ -30,7 +30,7 @@ use crate::driver::Driver;
 use crate::primitive::atomic::AtomicBool;
 use crate::primitive::deque::{self, Injector};
 use crate::primitive::explore::Explored;
-use crate::primitive::{Arc, Mutex, in_model, thread};
+use crate::primitive::{Arc, Mutex, explore, in_model, thread};
 use crate::task::{Header, JoinHandle, Registry, Runnable, Schedule, Spawn, TaskInfo, Why};
 use crate::util::pad::Pad;
 use slot::Slot;
@@ -149,7 +149,7 @@ impl Shared {
                 location,
             };
             // SAFETY: the caller's. The pointer in `Home` follows the rule of its type.
-            let (runnable, handle) = unsafe { spawn.create(future) };
+            let (runnable, handle) = explore::unannounced(|| unsafe { spawn.create(future) });
             match (runnable, worker) {
                 (Some(runnable), Some(worker)) => worker.schedule(runnable, Why::Woken),
                 (Some(runnable), None) => self.inject(runnable),

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// What is left to whoever explores. 0 is always what happens when nothing special does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -133,6 +134,71 @@ pub fn forbid(what: &str) {
 /// If the system gives no thread, or `f` panics.
 pub fn aside<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     std::thread::spawn(f).join().expect("it does not panic")
+}
+
+/// Explores `execute` by loom, with every object that it makes a loom object.
+pub fn run_model(preemptions: usize, steps: usize, execute: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    if std::env::var_os("LOOM_MAX_BRANCHES").is_none() {
+        builder.max_branches = steps;
+    }
+    super::run_model(|| {
+        builder.check(move || {
+            super::begin_execution();
+            execute();
+        });
+    });
+}
+
+/// Runs `f`, whose atomics do not announce their loads: those of the runtime itself, whose protocols have
+/// models of their own. They are half of what there would be to explore.
+pub fn unannounced<R>(f: impl FnOnce() -> R) -> R {
+    let before = super::shadow_loads();
+    super::set_shadow_loads(before && !is_on());
+    let result = f();
+    super::set_shadow_loads(before);
+    result
+}
+
+/// What follows in this execution is not interleaved any more.
+pub fn stop_exploring() {
+    loom::stop_exploring();
+}
+
+/// Since when a watch runs, and since when what it watches stands still.
+#[derive(Debug)]
+pub struct Since {
+    start: Instant,
+    moved: Instant,
+    last: u64,
+}
+
+impl Since {
+    /// How long the watch runs.
+    pub fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// How long `count` has been what it is.
+    pub fn elapsed_still(&mut self, count: u64) -> Duration {
+        if self.last != count {
+            (self.last, self.moved) = (count, Instant::now());
+        }
+        self.moved.elapsed()
+    }
+}
+
+/// Calls `look` every tenth of a second, on an OS thread of its own, until the process ends.
+pub fn watch(mut look: impl FnMut(&mut Since) + Send + 'static) {
+    let now = Instant::now();
+    let mut since = Since { start: now, moved: now, last: 0 };
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(Duration::from_millis(100));
+            look(&mut since);
+        }
+    });
 }
 
 /// Room for a `T` that only explored runtimes have.
