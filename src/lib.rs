@@ -53,6 +53,12 @@ pub mod hyper;
 pub mod io;
 #[doc(hidden)]
 pub mod macros;
+#[cfg(not(feature = "model"))]
+#[path = "macros/without_model.rs"]
+mod unexplored;
+#[cfg(all(feature = "model", not(debug_assertions)))]
+#[path = "macros/without_debug.rs"]
+mod unexplored;
 pub mod net;
 pub mod process;
 pub mod runtime;
@@ -65,6 +71,8 @@ pub mod time;
 
 mod blocking;
 mod driver;
+#[cfg(all(feature = "model", debug_assertions))]
+mod explore;
 mod group;
 mod primitive;
 mod reactor;
@@ -75,8 +83,11 @@ mod timer;
 mod util;
 
 #[cfg(feature = "macros")]
-pub use reiver_macros::{main, test};
+pub use reiver_macros::{main, model, sim, test};
 pub use task::{spawn, spawn_blocking};
+
+#[cfg(all(feature = "model", debug_assertions))]
+pub use explore::{model, sim};
 
 /// The door through which the models in `loom-tests/` reach the parts: what is `pub` inside a
 /// private module. It exists in model builds only and is no part of the API.
@@ -85,6 +96,9 @@ pub use task::{spawn, spawn_blocking};
 pub mod internals {
     pub mod blocking {
         pub use crate::blocking::*;
+    }
+    pub mod explore {
+        pub use crate::explore::choices;
     }
     pub mod primitive {
         pub use crate::primitive::*;

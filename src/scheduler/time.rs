@@ -49,7 +49,10 @@ impl Shared {
             let polled = f(wheel);
             // The owner of a wheel is awake when it comes here.
             if polled == Polled::PendingEarlier && worker.is_none() {
-                self.tenders.find(wheel, self);
+                match self.explored.get() {
+                    Some(engine) => engine.timer_set(),
+                    None => self.tenders.find(wheel, self),
+                }
             }
             polled
         })
