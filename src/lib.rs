@@ -29,6 +29,7 @@
 //! | TCP, UDP, Unix sockets, any descriptor | [`net`], [`io::unix::AsyncFd`] |
 //! | read, write, buffer, copy | [`io`] |
 //! | children, signals | [`process`], [`signal`] |
+//! | check that a test ends in time and leaves nothing behind | [`testing`] |
 //! | hyper | the feature `hyper` |
 //!
 //! Names are tokio's where the concept is tokio's: `tokio = { package = "reiver", … }` compiles for
@@ -54,6 +55,7 @@ pub mod runtime;
 pub mod signal;
 pub mod sync;
 pub mod task;
+pub mod testing;
 pub mod time;
 
 mod blocking;
