@@ -27,6 +27,22 @@ use std::panic::Location;
 #[derive(Clone)]
 pub struct Handle(Arc<Shared>);
 
+/// Calls `f` with the current runtime, without a counted handle.
+///
+/// # Panics
+///
+/// Outside a runtime.
+#[track_caller]
+pub(crate) fn in_runtime<R>(f: impl FnOnce(&Arc<Shared>) -> R) -> R {
+    match scheduler::with_runtime(|runtime| runtime.map(f)) {
+        Some(result) => result,
+        None => match Handle::try_current().err() {
+            Some(error) => panic!("{error}"),
+            None => panic!("this thread is ending: its runtime is out of reach"),
+        },
+    }
+}
+
 impl Handle {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self(shared)

@@ -171,6 +171,25 @@ impl Shared {
         }
     }
 
+    /// Runs a job of the runtime's own on the pool's lane for those. It holds a paused clock.
+    ///
+    /// # Errors
+    ///
+    /// If the pool has no thread yet and the system refuses to start one.
+    pub(crate) fn spawn_own<F, R>(&self, spec: Spec, f: F) -> io::Result<JoinHandle<R>>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        let announced = self.hold_clock();
+        self.pool.spawn(Spec { announced, home: self.home(), ..spec }, f).map_err(|refused| {
+            if announced {
+                self.release_clock();
+            }
+            refused.into()
+        })
+    }
+
     /// What a user's closure is spawned with. From here on it holds a paused clock.
     pub(crate) fn blocking_spec(
         &self,
