@@ -31,6 +31,7 @@
 //! | files, directories | [`fs`] |
 //! | children, signals | [`process`], [`signal`] |
 //! | streams | the feature `stream` |
+//! | check that a test ends in time and leaves nothing behind | [`testing`] |
 //! | hyper | the feature `hyper` |
 //! | what you know from tokio or asyncio | [`docs`] |
 //!
@@ -67,6 +68,7 @@ pub mod signal;
 pub mod stream;
 pub mod sync;
 pub mod task;
+pub mod testing;
 pub mod time;
 
 mod blocking;
