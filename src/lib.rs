@@ -30,6 +30,7 @@
 //! | read, write, buffer, copy | [`io`] |
 //! | children, signals | [`process`], [`signal`] |
 //! | hyper | the feature `hyper` |
+//! | test every order of your tasks | [`docs::testing`] |
 //!
 //! Names are tokio's where the concept is tokio's: `tokio = { package = "reiver", … }` compiles for
 //! ordinary programs. Everything is always on; tokio's feature names are accepted and change nothing.
@@ -48,12 +49,6 @@ pub mod hyper;
 pub mod io;
 #[doc(hidden)]
 pub mod macros;
-#[cfg(not(feature = "model"))]
-#[path = "macros/without_model.rs"]
-mod unexplored;
-#[cfg(all(feature = "model", not(debug_assertions)))]
-#[path = "macros/without_debug.rs"]
-mod unexplored;
 pub mod net;
 pub mod process;
 pub mod runtime;
@@ -61,6 +56,18 @@ pub mod signal;
 pub mod sync;
 pub mod task;
 pub mod time;
+#[cfg(not(feature = "model"))]
+#[path = "macros/without_model.rs"]
+mod unexplored;
+#[cfg(all(feature = "model", not(debug_assertions)))]
+#[path = "macros/without_debug.rs"]
+mod unexplored;
+
+/// Guides.
+pub mod docs {
+    #[doc = include_str!("explore/testing.md")]
+    pub mod testing {}
+}
 
 mod blocking;
 mod driver;
