@@ -34,6 +34,7 @@
 //! | check that a test ends in time and leaves nothing behind | [`testing`] |
 //! | hyper | the feature `hyper` |
 //! | what you know from tokio or asyncio | [`docs`] |
+//! | test every order of your tasks | [`docs::testing`] |
 //!
 //! Names are tokio's where the concept is tokio's: `tokio = { package = "reiver", … }` compiles for
 //! ordinary programs. Everything is always on; tokio's feature names are accepted and change nothing.
@@ -54,12 +55,6 @@ pub mod hyper;
 pub mod io;
 #[doc(hidden)]
 pub mod macros;
-#[cfg(not(feature = "model"))]
-#[path = "macros/without_model.rs"]
-mod unexplored;
-#[cfg(all(feature = "model", not(debug_assertions)))]
-#[path = "macros/without_debug.rs"]
-mod unexplored;
 pub mod net;
 pub mod process;
 pub mod runtime;
@@ -70,6 +65,12 @@ pub mod sync;
 pub mod task;
 pub mod testing;
 pub mod time;
+#[cfg(not(feature = "model"))]
+#[path = "macros/without_model.rs"]
+mod unexplored;
+#[cfg(all(feature = "model", not(debug_assertions)))]
+#[path = "macros/without_debug.rs"]
+mod unexplored;
 
 mod blocking;
 mod driver;

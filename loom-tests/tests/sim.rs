@@ -53,7 +53,11 @@ fn two_locks_the_wrong_way_round_are_a_deadlock() {
     });
     assert!(found.message().contains("deadlock"), "{found}");
     let text = found.to_string();
-    assert!(text.contains("root waits at ") && text.contains("tests/sim.rs:50 in sync::mutex::Mutex::lock"), "{found}");
+    assert!(
+        text.contains("root waits at ")
+            && text.contains("tests/sim.rs:50 in sync::mutex::Mutex::lock"),
+        "{found}"
+    );
 }
 
 #[reiver::sim(seeds = 300)]
@@ -72,9 +76,8 @@ async fn a_timeout_and_a_value_race() {
 #[reiver::sim]
 async fn hours_pass_at_once() {
     let start = Instant::now();
-    let tasks: Vec<_> = (0..10)
-        .map(|hours| reiver::spawn(sleep(Duration::from_secs(3600 * hours))))
-        .collect();
+    let tasks: Vec<_> =
+        (0..10).map(|hours| reiver::spawn(sleep(Duration::from_secs(3600 * hours)))).collect();
     for task in tasks {
         task.await.unwrap();
     }
@@ -131,9 +134,7 @@ fn says(text: &str, name: &str, body: impl Fn() -> std::pin::Pin<Box<dyn Future<
 
 #[test]
 fn what_checks_nothing_is_refused() {
-    says("there is only one way to run this", "nothing", || {
-        Box::pin(async {})
-    });
+    says("there is only one way to run this", "nothing", || Box::pin(async {}));
     says("a runtime of its own", "runtime", || {
         Box::pin(async { drop(reiver::runtime::Runtime::new()) })
     });

@@ -15,9 +15,7 @@
 //! same names, so that the compiler checks them. The labels of all `reached!("…")` in the body are
 //! demanded.
 
-use crate::entry::{
-    Error, Function, Kind, is_ident, is_punct, path, tokens, ungroup, with_span,
-};
+use crate::entry::{Error, Function, Kind, is_ident, is_punct, path, tokens, ungroup, with_span};
 use crate::manifest;
 use proc_macro::{Delimiter, Group, Literal, TokenStream, TokenTree};
 
@@ -27,13 +25,21 @@ pub(crate) struct Explorer {
     pub(crate) path: &'static str,
     /// The names of its options.
     pub(crate) options: &'static [&'static str],
+    /// It notes what failed, which a test that is to fail must not do.
+    keeps_seeds: bool,
 }
 
-pub(crate) const SIM: Explorer =
-    Explorer { path: "::sim::Sim", options: &["seeds", "steps", "buggify", "refusals", "must_reach"] };
+pub(crate) const SIM: Explorer = Explorer {
+    path: "::sim::Sim",
+    options: &["seeds", "steps", "buggify", "refusals", "must_reach"],
+    keeps_seeds: true,
+};
 
-pub(crate) const MODEL: Explorer =
-    Explorer { path: "::model::Model", options: &["bound", "seconds", "must_reach"] };
+pub(crate) const MODEL: Explorer = Explorer {
+    path: "::model::Model",
+    options: &["bound", "seconds", "must_reach"],
+    keeps_seeds: false,
+};
 
 pub(crate) fn expand(explorer: &Explorer, args: TokenStream, item: TokenStream) -> TokenStream {
     let function = match Function::parse(Kind::Test, item.clone()) {
@@ -87,11 +93,15 @@ fn write(
     find_labels(function.body.stream(), &mut labels);
     let name = function.name.clone();
     let (header, body) = function.into_parts();
+    let should_fail = mentions(header.clone(), "should_panic");
 
     let mut call = krate.clone();
     call.extend(tokens(explorer.path));
     call.extend(tokens(&format!("::new(::core::module_path!(), \"{name}\", ::core::file!())")));
     call.extend(options);
+    if should_fail && explorer.keeps_seeds {
+        call.extend(tokens(".keep_seeds(false)"));
+    }
     if !labels.is_empty() {
         let comma = || tokens(",").into_iter();
         let list = labels.into_iter().flat_map(|label| comma().chain([label.into()])).skip(1);
@@ -108,6 +118,13 @@ fn write(
     out.extend(tokens("::__reiver_explore!"));
     out.extend([brace(parts)]);
     out
+}
+
+fn mentions(stream: TokenStream, word: &str) -> bool {
+    stream.into_iter().any(|token| match token {
+        TokenTree::Group(group) => mentions(group.stream(), word),
+        token => is_ident(&token, word),
+    })
 }
 
 /// The literals of all `reached!("…")`, each once.

@@ -91,7 +91,10 @@ impl fmt::Display for Explored {
 
 /// What a child says last.
 pub(super) enum Said {
-    Failed { text: String, log: String },
+    Failed {
+        text: String,
+        log: String,
+    },
     /// The model as a whole is at fault, not an execution.
     Refused(String),
     Finished(String),
@@ -111,16 +114,15 @@ struct Counts {
     reached: BTreeMap<String, u64>,
 }
 
-static COUNTS: crate::primitive::StaticMutex<Counts> =
-    crate::primitive::StaticMutex::new(Counts {
-        executions: 0,
-        round: 0,
-        cut: None,
-        cuts: 0,
-        tasks: 0,
-        fires: 0,
-        reached: BTreeMap::new(),
-    });
+static COUNTS: crate::primitive::StaticMutex<Counts> = crate::primitive::StaticMutex::new(Counts {
+    executions: 0,
+    round: 0,
+    cut: None,
+    cuts: 0,
+    tasks: 0,
+    fires: 0,
+    reached: BTreeMap::new(),
+});
 static WANTED: OnceLock<Wanted> = OnceLock::new();
 
 /// What a child is for.
@@ -280,7 +282,8 @@ pub(super) fn explore(model: &Model, seed: Option<&str>) -> Result<Explored, Fou
         Heard::Finished(text) => Ok(Explored(text)),
         Heard::Failed { text, seed, log } => {
             // A second time for the record, unless this was it.
-            let again = (seed != "-" && log.is_empty()).then(|| run_child(&model.name, Some(&seed)));
+            let again =
+                (seed != "-" && log.is_empty()).then(|| run_child(&model.name, Some(&seed)));
             let (text, log) = match again {
                 Some(Heard::Failed { text, log, .. }) => (text, log),
                 _ => (text, log),
@@ -306,7 +309,11 @@ fn report(model: &Model, message: String, seed: String, log: &str) -> Found {
 
 enum Heard {
     Finished(String),
-    Failed { text: String, seed: String, log: String },
+    Failed {
+        text: String,
+        seed: String,
+        log: String,
+    },
     /// It ended without a word.
     Nothing(String),
 }

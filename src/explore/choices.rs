@@ -184,7 +184,8 @@ impl fmt::Display for Policy {
                 Self::Replay(Schedule(picks.collect())).fmt(f)
             }
             Self::Replay(schedule) => {
-                let parts: Vec<_> = schedule.0.iter().map(|(at, pick)| format!("{at}:{pick}")).collect();
+                let parts: Vec<_> =
+                    schedule.0.iter().map(|(at, pick)| format!("{at}:{pick}")).collect();
                 write!(f, "t{}", parts.join(","))
             }
         }

@@ -37,9 +37,9 @@ pub(super) fn spawn_root<F: Future + 'static>(
 /// What the body says about the execution, once it has ended. A panic has been noted already.
 pub(super) fn verdict<T: Verdict>(root: &mut JoinHandle<T>) -> Option<Failure> {
     match root.take_output() {
-        Poll::Ready(Ok(output)) => {
-            output.error().map(|error| Failure::new(format!("the body ended with an error: {error}")))
-        }
+        Poll::Ready(Ok(output)) => output
+            .error()
+            .map(|error| Failure::new(format!("the body ended with an error: {error}"))),
         Poll::Ready(Err(error)) if error.is_panic() => Some(Failure::new(PANICKED)),
         Poll::Ready(Err(_)) => Some(Failure::new("the body was cancelled")),
         Poll::Pending => Some(Failure::new("the body has not ended")),

@@ -23,6 +23,7 @@ mod pipe;
 mod report;
 mod seeds;
 pub mod sim;
+mod world;
 
 use std::fmt;
 

@@ -108,6 +108,27 @@ impl Model {
         self.explore(None, body)
     }
 
+    /// Runs one execution again: one that [`Found::seed`] gave.
+    ///
+    /// # Errors
+    ///
+    /// The failure.
+    ///
+    /// # Panics
+    ///
+    /// If that is no seed.
+    pub fn replay<F>(
+        &self,
+        seed: &str,
+        body: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Result<Explored, Found>
+    where
+        F: Future + 'static,
+        F::Output: Verdict,
+    {
+        self.explore(Some(seed), body)
+    }
+
     fn explore<F>(
         &self,
         seed: Option<&str>,
@@ -398,7 +419,10 @@ impl Explorer for World {
                 state.say(Event::At { task, stack: Backtrace::force_capture() });
             }
         }
-        assert!(what != Pick::User, "`choose` is for `#[reiver::sim]`: a model has no choices but orders");
+        assert!(
+            what != Pick::User,
+            "`choose` is for `#[reiver::sim]`: a model has no choices but orders"
+        );
         0
     }
 

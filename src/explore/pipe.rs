@@ -1,10 +1,11 @@
 //! A pipe in memory that reads and writes less than it could, when the simulation says so.
 
 use crate::primitive::explore::{self, Pick};
+use crate::task::budget;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
 /// One end of a [`duplex`] pipe.
@@ -52,6 +53,8 @@ impl AsyncRead for Pipe {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // As sockets do: here a task may be told to give way.
+        let unit = ready!(budget::poll_proceed(cx));
         let room = buf.remaining();
         let mut some = buf.take(if room > 1 { some_of(room) } else { room });
         let result = Pin::new(&mut self.0).poll_read(cx, &mut some);
@@ -59,6 +62,9 @@ impl AsyncRead for Pipe {
         // SAFETY: `some` is the beginning of the unfilled part, and says how much of it is initialized.
         unsafe { buf.assume_init(initialized) };
         buf.advance(got);
+        if result.is_ready() {
+            unit.made_progress();
+        }
         result
     }
 }
@@ -69,8 +75,13 @@ impl AsyncWrite for Pipe {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let unit = ready!(budget::poll_proceed(cx));
         let most = if buf.len() > 1 { some_of(buf.len()) } else { buf.len() };
-        Pin::new(&mut self.0).poll_write(cx, &buf[..most])
+        let result = Pin::new(&mut self.0).poll_write(cx, &buf[..most]);
+        if result.is_ready() {
+            unit.made_progress();
+        }
+        result
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -178,7 +178,8 @@ impl Log {
             let now = format!("{:.3} ms", now.as_secs_f64() * 1e3);
             let what = match line {
                 Line::Polled { task, what, stack } => {
-                    let place = stack.as_ref().map_or_else(String::new, |s| format!(" {}", place(s)));
+                    let place =
+                        stack.as_ref().map_or_else(String::new, |s| format!(" {}", place(s)));
                     format!("{} {what}{place}", tasks.title(*task))
                 }
                 Line::Time => "the clock moves".to_owned(),
@@ -223,6 +224,9 @@ enum Whose {
 }
 
 fn whose(function: &str, place: &str) -> Whose {
+    if place.contains("/.cargo/registry/") && !function.contains(env!("CARGO_CRATE_NAME")) {
+        return Whose::Rust;
+    }
     // `select!` and `join!` put a closure of theirs into the user's function.
     if place.contains("src/macros/select.rs") || place.contains("src/macros/join.rs") {
         return Whose::Rust;
@@ -231,15 +235,18 @@ fn whose(function: &str, place: &str) -> Whose {
     let path = function.trim_start_matches(['<', '&']);
     let first = path.split("::").next().unwrap_or_default();
     match first {
-        first if first == krate && path.starts_with(module_path!().trim_end_matches("report")) => {
-            Whose::Rust
-        }
+        first if first == krate && is_hidden(path) => Whose::Rust,
         first if first == krate => Whose::Ours,
         "tokio" => Whose::Ours,
         "core" | "std" | "alloc" | "loom" | "generator" => Whose::Rust,
         first if first.starts_with("dyn ") || !path.contains("::") => Whose::Rust,
         _ => Whose::Users,
     }
+}
+
+/// What says nothing about where a task waits.
+fn is_hidden(path: &str) -> bool {
+    ["::explore::", "::task::waker::", "::primitive::"].iter().any(|part| path.contains(part))
 }
 
 /// `<reiver::sync::mutex::Mutex<T>>::lock::{{closure}}` as ` in sync::mutex::Mutex::lock`.
@@ -256,7 +263,8 @@ fn operation(function: &str) -> String {
             _ => {}
         }
     }
-    let parts: Vec<_> = plain.split("::").filter(|p| !p.is_empty() && !p.starts_with('{')).collect();
+    let parts: Vec<_> =
+        plain.split("::").filter(|p| !p.is_empty() && !p.starts_with('{')).collect();
     match parts.get(1..) {
         Some(rest) if !rest.is_empty() => format!(" in {}", rest.join("::")),
         _ => String::new(),
@@ -284,6 +292,7 @@ fn describe(info: &PanicHookInfo<'_>) -> String {
     let payload = info.payload();
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    let place = info.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
+    let place =
+        info.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
     format!("panicked{place}: {}", text.unwrap_or("(not a text)"))
 }

@@ -30,7 +30,10 @@ impl Kept {
     pub(super) fn seeds(&self) -> Vec<String> {
         let text = fs::read_to_string(&self.path).unwrap_or_default();
         let lines = text.lines().filter_map(|line| line.split('#').next()?.trim().split_once(' '));
-        lines.filter(|(test, _)| *test == self.test).map(|(_, seed)| seed.trim().to_owned()).collect()
+        lines
+            .filter(|(test, _)| *test == self.test)
+            .map(|(_, seed)| seed.trim().to_owned())
+            .collect()
     }
 
     /// Adds a seed. Answers what to say about it.

@@ -14,8 +14,8 @@ pub(crate) use registration::{Evented, Registration, StableFd};
 pub(crate) use source::Direction;
 pub(crate) use word::ReadyEvent;
 
-use crate::primitive::{explore, poll};
 use crate::primitive::{Arc, Mutex};
+use crate::primitive::{explore, poll};
 use slab::{Chunk, Shared, Slot};
 use std::fmt;
 use std::io;

@@ -9,12 +9,12 @@
 
 use super::Shared;
 use crate::blocking::Pool;
-use crate::primitive::{Arc, explore};
 use crate::primitive::explore::Explored;
+use crate::primitive::{Arc, explore};
 use crate::task::{Id, JoinHandle, Runnable};
+use std::io;
 use std::panic::Location;
 use std::sync::Weak;
-use std::io;
 
 /// Registry lists of an explored runtime: a model's tasks are in one each, so that they do not meet at
 /// a lock that they would not meet at on different workers.

@@ -14,9 +14,9 @@ mod time;
 mod worker;
 
 pub(crate) use block_on::{Share, block_in_place};
+pub(crate) use current::{Entered, enter, is_under_worker_of, runtime, with_runtime, worker};
 #[allow(unused_imports)] // only model builds explore
 pub(crate) use explored::Engine;
-pub(crate) use current::{Entered, enter, is_under_worker_of, runtime, with_runtime, worker};
 // Some of these names are for the models only.
 #[allow(unused_imports)]
 pub use idle::{Asleep, Idle, Search};
