@@ -228,10 +228,7 @@ impl Shared {
         let guest = Guest::new(self)?;
         let flag = RootWaker::new(Reach::Seat(self.clone(), guest.seat));
         flag.take();
-        let part = Part { guest: Some(guest), flag: flag.clone() };
-        // Refused or cancelled, the closure is dropped, and the part goes to another thread.
-        let spec = Spec { mandatory: true, ..Spec::runtime() };
-        drop(self.pool.spawn(spec, move || part.play()));
+        guest.run_elsewhere("stand-in of a task that blocks", StandIn(flag.clone()));
         Some(Stop(flag))
     }
 }
@@ -277,6 +274,15 @@ impl Guest {
         worker.run(root);
         self.deque = Some(worker.into_deque());
     }
+
+    /// Runs the loop on a thread of the pool.
+    pub(super) fn run_elsewhere(self, name: &str, root: impl Root + Send + 'static) {
+        let shared = self.shared.clone();
+        let part = Part(Some((self, root)));
+        // Refused or cancelled, the closure is dropped, and the part goes to another thread.
+        let spec = Spec { mandatory: true, name: Some(name.into()), ..Spec::runtime() };
+        drop(shared.pool.spawn(spec, move || part.play()));
+    }
 }
 
 impl Drop for Guest {
@@ -301,22 +307,18 @@ impl Drop for Guest {
 /// It is done in a shutdown too: a closure in `block_in_place` may wait for a task that only the stand-in
 /// would end, and the shutdown for the closure. So the job is mandatory, and a pool that has no thread any
 /// more makes the part go to one of its own.
-struct Part {
-    guest: Option<Guest>,
-    flag: Arc<RootWaker>,
-}
+struct Part<R: Root + Send + 'static>(Option<(Guest, R)>);
 
-impl Part {
+impl<R: Root + Send + 'static> Part<R> {
     fn play(mut self) {
-        let guest = self.guest.take().expect("it is played once");
-        guest.run(&mut StandIn(self.flag.clone()));
+        let (guest, mut root) = self.0.take().expect("it is played once");
+        guest.run(&mut root);
     }
 }
 
-impl Drop for Part {
+impl<R: Root + Send + 'static> Drop for Part<R> {
     fn drop(&mut self) {
-        let Some(guest) = self.guest.take() else { return };
-        let mut root = StandIn(self.flag.clone());
+        let Some((guest, mut root)) = self.0.take() else { return };
         let thread = thread::Builder::new().name("reiver-stand-in".into());
         // Without a thread the slot is given back, and nobody stands in.
         drop(thread.spawn(move || {

@@ -65,7 +65,8 @@ impl Bed {
 
     /// Sleeps for `time`, or less.
     pub fn sleep(&self, time: Duration) {
-        self.parker.park(Some(time));
+        self.parker.block(Some(time));
+        self.parker.take_token();
     }
 
     /// Sleeps until somebody wakes up, unless `is_quiet` finds that somebody has. It may return early.
@@ -74,7 +75,8 @@ impl Bed {
         self.dozing.store(true, Relaxed);
         // D2: pairs with the light fence in `someone_awake`.
         if self.fences.heavy() && is_quiet() {
-            self.parker.park(None);
+            self.parker.block(None);
+            self.parker.take_token();
         }
         self.dozing.store(false, Relaxed);
     }

@@ -17,7 +17,6 @@ use super::doze::Bed;
 use super::gate::Fences;
 use super::monitor::SlowPoll;
 use super::worker::{Root, Worker};
-use crate::blocking::Spec;
 use crate::primitive::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use crate::primitive::{Arc, in_model};
 use std::fmt;
@@ -174,6 +173,12 @@ impl Balance {
         self.0.fetch_sub(1, Relaxed);
     }
 
+    /// How many are stuck without a stand-in.
+    pub fn missing(&self) -> u64 {
+        let (stuck, stand_ins) = self.get();
+        stuck.saturating_sub(stand_ins)
+    }
+
     /// How many stand-ins are too many.
     pub fn excess(&self) -> u64 {
         let (stuck, stand_ins) = self.get();
@@ -247,7 +252,12 @@ impl Shared {
             self.send_home(stand_ins.saturating_sub(stuck));
             return true;
         }
-        (stand_ins..stuck).all(|_| self.hire())
+        for _ in stand_ins..stuck {
+            let Some(guest) = Guest::spare(self) else { break };
+            guest.run_elsewhere("stand-in of a stuck worker", Hired::new(self.clone()));
+        }
+        // Where the system gives no thread, they are gone again.
+        self.rescue.balance.missing() == 0
     }
 
     /// Wakes stand-ins that are too many and sleep.
@@ -258,15 +268,6 @@ impl Shared {
             .filter(|&seat| self.idle.is_asleep(seat))
             .take(excess as usize)
             .for_each(|seat| self.unpark(seat));
-    }
-
-    /// Sends for a stand-in. `false`: there is no slot or no thread.
-    fn hire(self: &Arc<Self>) -> bool {
-        let Some(guest) = Guest::spare(self) else { return false };
-        let mut hired = Hired::new(self.clone());
-        let spec = Spec { name: Some("stand-in of a stuck worker".into()), ..Spec::runtime() };
-        // Refused or cancelled, the closure is dropped, and gives the slot and the count back.
-        self.pool.spawn(spec, move || guest.run(&mut hired)).is_ok()
     }
 }
 
