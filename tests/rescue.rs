@@ -478,38 +478,43 @@ fn listening(builder: &mut Builder) -> (Runtime, mpsc::Receiver<SlowPoll>) {
 #[test]
 fn a_report_names_the_task_and_what_it_does() {
     let (runtime, reports) = listening(Builder::new_multi_thread().worker_threads(1));
-    let mutex = Arc::new(Mutex::new(()));
+    // For as long as the process, as the tasks may be.
+    let mutex: &Mutex<()> = Box::leak(Box::new(Mutex::new(())));
     let held = mutex.lock().unwrap();
     let (door, closed) = mpsc::channel::<()>();
     let (mut pipe, end) = std::os::unix::net::UnixStream::pair().unwrap();
-    type Body = Box<dyn FnOnce() + Send>;
     let stop = Arc::new(AtomicBool::new(false));
-    let (locked, stopped) = (mutex.clone(), stop.clone());
-    let bodies: [(&str, Activity, Body); 5] = [
-        ("sleeper", Activity::Blocked, Box::new(|| std::thread::sleep(Duration::from_millis(300)))),
-        ("receiver", Activity::Blocked, Box::new(move || closed.recv_timeout(AGES).unwrap_or(()))),
-        ("locker", Activity::Blocked, Box::new(move || drop(locked.lock()))),
-        ("reader", Activity::Blocked, Box::new(move || drop(pipe.read(&mut [0])))),
-        ("spinner", Activity::Computing, Box::new(move || while !stopped.load(Relaxed) {})),
-    ];
-    let mut keys = Some((held, door, end));
-    for (name, activity, body) in bodies {
-        let task = reiver::task::Builder::new().name(name);
-        let line = line!() + 1;
-        let task = task.spawn_on(async move { body() }, runtime.handle()).unwrap();
-        let slow = reports.recv_timeout(SOON).expect(name);
-        assert_eq!(slow.name(), Some(name));
-        assert_eq!(slow.id(), Some(task.id()));
-        assert_eq!(
-            (slow.location().unwrap().file(), slow.location().unwrap().line()),
-            (file!(), line)
-        );
-        assert_eq!(slow.activity(), activity, "{slow}");
-        assert!(slow.is_rescued() && slow.elapsed() >= Duration::from_millis(1), "{slow}");
-        println!("{slow}");
+    let stopped = stop.clone();
+    // A macro, so that each has a spawn site of its own: a stack is taken once for each.
+    macro_rules! stuck {
+        ($name:literal, $activity:ident, $body:expr) => {{
+            let task = reiver::task::Builder::new().name($name);
+            let task = task.spawn_on(async move { $body }, runtime.handle()).unwrap();
+            let slow = reports.recv_timeout(SOON).expect($name);
+            println!("{slow}");
+            assert_eq!((slow.name(), slow.id()), (Some($name), Some(task.id())));
+            let site = slow.location().unwrap();
+            assert_eq!((site.file(), site.line()), (file!(), line!()));
+            assert_eq!(slow.activity(), Activity::$activity, "{slow}");
+            assert!(slow.is_rescued() && slow.elapsed() >= Duration::from_millis(1), "{slow}");
+            // The function in which it is stuck, by its place in this file.
+            if cfg!(target_os = "linux") {
+                let culprit = slow.culprit().expect("there is a stack");
+                assert!(
+                    culprit.file.as_deref().is_some_and(|at| at.ends_with(file!())),
+                    "{slow:#?}"
+                );
+                assert!((line!()..line!() + 2).contains(&culprit.line.unwrap()), "{slow:#?}");
+            }
+        }};
     }
+    stuck!("sleeper", Blocked, std::thread::sleep(Duration::from_millis(300)));
+    stuck!("receiver", Blocked, closed.recv_timeout(AGES).unwrap_or(()));
+    stuck!("locker", Blocked, drop(mutex.lock()));
+    stuck!("reader", Blocked, drop(pipe.read(&mut [0])));
+    stuck!("spinner", Computing, while !stopped.load(Relaxed) {});
     stop.store(true, Relaxed);
-    drop(keys.take());
+    drop((held, door, end));
 }
 
 #[test]

@@ -20,7 +20,7 @@ mod report;
 mod tests;
 
 pub use crate::blocking::{Histogram, Running as BlockingJob};
-pub use crate::scheduler::{Activity, Rescue, SlowPoll};
+pub use crate::scheduler::{Activity, Frame, Rescue, SlowPoll};
 pub use builder::Builder;
 pub use handle::{EnterGuard, Handle, TryCurrentError};
 pub use metrics::RuntimeMetrics;

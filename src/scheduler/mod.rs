@@ -18,6 +18,7 @@ mod worker;
 pub(crate) use block_on::{Share, block_in_place};
 pub(crate) use current::{Entered, enter, is_under_worker_of, runtime, with_runtime, worker};
 // Some of these names are for the models only.
+pub use crate::primitive::watch::Frame;
 #[allow(unused_imports)]
 pub use doze::Bed;
 #[allow(unused_imports)]

@@ -23,12 +23,13 @@ use super::rescue::Rescue;
 use super::slot::Slot;
 use crate::blocking::Spec;
 use crate::primitive::atomic::Ordering::*;
-use crate::primitive::watch::{self, Sample, State};
+use crate::primitive::watch::{self, Frame, Sample, State};
 use crate::primitive::{Arc, clock, thread};
 use crate::task::Id;
 use crate::util::abort::AbortOnUnwind;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::panic::Location;
+use std::ptr;
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
@@ -46,6 +47,8 @@ const HOG: Duration = Duration::from_millis(4);
 const LONG: Duration = Duration::from_millis(10);
 /// How often the time between two looks doubles when all sleep, before the monitor dozes: 126 ms in all.
 const CALM: u32 = 6;
+/// How often the stack of tasks from one spawn site is taken: it interrupts their system calls.
+const STACKS: Duration = Duration::from_secs(1);
 /// The monitor's stack: it runs no user code.
 const STACK: usize = 256 * 1024;
 
@@ -70,6 +73,7 @@ pub struct SlowPoll {
     elapsed: Duration,
     activity: Activity,
     is_rescued: bool,
+    stack: Vec<Frame>,
 }
 
 impl SlowPoll {
@@ -98,6 +102,22 @@ impl SlowPoll {
         self.activity
     }
 
+    /// What the thread was executing, innermost first, down to the poll. Empty without the feature `stacks`, on
+    /// other systems than Linux, when the thread did not answer, and for all but the first slow poll of a
+    /// spawn site within a second.
+    pub fn stack(&self) -> &[Frame] {
+        &self.stack
+    }
+
+    /// The innermost call of the stack that is neither std's nor the C library's.
+    pub fn culprit(&self) -> Option<&Frame> {
+        let is_foreign = |name: &str| {
+            let crates = ["std::", "core::", "alloc::", "<std::", "<core::", "<alloc::", "<&mut "];
+            !name.contains("::") || crates.iter().any(|start| name.starts_with(start))
+        };
+        self.stack.iter().find(|frame| frame.function.as_deref().is_some_and(|f| !is_foreign(f)))
+    }
+
     /// Whether its worker's other work was given to other threads.
     pub fn is_rescued(&self) -> bool {
         self.is_rescued
@@ -120,6 +140,9 @@ impl fmt::Display for SlowPoll {
             Activity::Unknown => "does not return",
         };
         write!(f, " {what} inside one poll, for {:?} so far", self.elapsed)?;
+        if let Some(frame) = self.culprit() {
+            write!(f, ", in {frame}")?;
+        }
         if self.is_rescued {
             write!(f, "; its worker's other work goes on elsewhere")?;
         }
@@ -194,8 +217,8 @@ struct Monitor {
     calm: u32,
     /// When somebody was rescued last.
     rescued: Option<Instant>,
-    /// The spawn sites that were written about.
-    known: HashSet<Option<*const Location<'static>>>,
+    /// The spawn sites that were written about, and when their last stack was taken.
+    known: HashMap<Option<*const Location<'static>>, Instant>,
 }
 
 impl Shared {
@@ -220,7 +243,7 @@ impl Shared {
 impl Monitor {
     fn new(shared: Arc<Shared>) -> Self {
         let watched = vec![None; shared.slots.len()];
-        Self { shared, watched, calm: 0, rescued: None, known: HashSet::new() }
+        Self { shared, watched, calm: 0, rescued: None, known: HashMap::new() }
     }
 
     fn run(mut self) {
@@ -373,8 +396,18 @@ impl Monitor {
         shared.rescue.slow_polls.fetch_add(1, Relaxed);
         let location = task.map(|(_, location)| location);
         let listener = shared.rescue.settings.listener.clone();
-        if listener.is_none() && !self.known.insert(location.map(|place| place as *const _)) {
-            return;
+        let site = location.map(ptr::from_ref);
+        let now = clock::now();
+        let is_new = match self.known.get(&site) {
+            Some(_) if listener.is_none() => return,
+            Some(last) => now.duration_since(*last) >= STACKS,
+            None => true,
+        };
+        let mut addresses = None;
+        if is_new {
+            self.known.insert(site, now);
+            // Relaxed: written before the owner's first poll.
+            addresses = watch::stack::capture(slot.thread.load(Relaxed));
         }
         let slow = SlowPoll {
             id: task.map(|(id, _)| id),
@@ -383,10 +416,13 @@ impl Monitor {
             elapsed,
             activity,
             is_rescued,
+            stack: Vec::new(),
         };
         let shared = shared.clone();
         let job = move || {
-            let slow = SlowPoll { name: slow.id.and_then(|id| shared.name_of(id)), ..slow };
+            let name = slow.id.and_then(|id| shared.name_of(id));
+            let stack = addresses.map(|addresses| watch::stack::name(&addresses));
+            let slow = SlowPoll { name, stack: stack.unwrap_or_default(), ..slow };
             match listener {
                 Some(listener) => listener(&slow),
                 None => eprintln!("reiver: {slow}"),

@@ -36,6 +36,7 @@ use crate::util::abort::AbortOnUnwind;
 use crate::util::rng::Rng;
 use std::cell::Cell;
 use std::ops::ControlFlow;
+use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
 /// How often in a row `next` goes first: tokio's number; message passing gains nothing from more.
@@ -97,6 +98,8 @@ enum Source {
 pub struct Worker {
     runtime: Arc<Shared>,
     seat: usize,
+    /// That seat's, in `runtime`: found without a detour.
+    slot: NonNull<Slot>,
     deque: deque::Worker<Runnable>,
     /// How often in a row `next` went first.
     streak: Cell<u32>,
@@ -122,9 +125,11 @@ pub struct Worker {
 impl Worker {
     /// The owner of `seat`, whose deque this is.
     pub(super) fn new(runtime: Arc<Shared>, seat: usize, deque: deque::Worker<Runnable>) -> Self {
+        let slot = NonNull::from(&*runtime.slots[seat]);
         Self {
             runtime,
             seat,
+            slot,
             deque,
             streak: Cell::new(0),
             search: Cell::new(None),
@@ -158,7 +163,8 @@ impl Worker {
 
     #[inline]
     fn slot(&self) -> &Slot {
-        &self.shared().slots[self.seat]
+        // SAFETY: the slots never move, and `runtime` keeps them.
+        unsafe { self.slot.as_ref() }
     }
 
     /// Runs tasks until `root` says that it is enough, and leaves no task behind.
@@ -333,7 +339,8 @@ impl Worker {
     }
 
     fn take_next(&self) -> Option<Runnable> {
-        let Some(task) = self.take_from_next() else {
+        // SAFETY: gate rule 1: the owner's thread, and it is inside.
+        let Some(task) = (unsafe { self.slot().gate.with_next(Option::take) }) else {
             self.streak.set(0);
             return None;
         };

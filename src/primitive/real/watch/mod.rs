@@ -5,6 +5,8 @@
 //!
 //! * `linux`: `/proc`, the CPU clock of the thread, `membarrier`.
 //! * `portable`: nothing is known, and there is no such barrier.
+//!
+//! And two for stacks: `stack`, on Linux with the feature `stacks`, and `no_stack`.
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
@@ -16,7 +18,37 @@ pub(crate) use linux::{barrier, has_barrier, sample, thread_number};
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) use portable::{barrier, has_barrier, sample, thread_number};
 
+#[cfg(not(all(feature = "stacks", target_os = "linux")))]
+#[path = "no_stack.rs"]
+pub(crate) mod stack;
+#[cfg(all(feature = "stacks", target_os = "linux"))]
+pub(crate) mod stack;
+
+use std::fmt;
 use std::time::Duration;
+
+/// A call on a thread's stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Frame {
+    /// The function, if the program has its name.
+    pub function: Option<String>,
+    /// Its source, if there is debug information.
+    pub file: Option<String>,
+    /// The line of the call in it.
+    pub line: Option<u32>,
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.function.as_deref().unwrap_or("an unknown function"))?;
+        match (&self.file, self.line) {
+            (Some(file), Some(line)) => write!(f, " at {file}:{line}"),
+            (Some(file), None) => write!(f, " at {file}"),
+            (None, _) => Ok(()),
+        }
+    }
+}
 
 /// A thread at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
