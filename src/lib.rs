@@ -28,8 +28,11 @@
 //! | sleep, give up after a time, tick, stop the clock in tests | [`time`] |
 //! | TCP, UDP, Unix sockets, any descriptor | [`net`], [`io::unix::AsyncFd`] |
 //! | read, write, buffer, copy | [`io`] |
+//! | files, directories | [`fs`] |
 //! | children, signals | [`process`], [`signal`] |
+//! | streams | the feature `stream` |
 //! | hyper | the feature `hyper` |
+//! | what you know from tokio or asyncio | [`docs`] |
 //!
 //! Names are tokio's where the concept is tokio's: `tokio = { package = "reiver", … }` compiles for
 //! ordinary programs. Everything is always on; tokio's feature names are accepted and change nothing.
@@ -43,6 +46,8 @@
 // What `internals` opens to the models is documented for readers of the source, not item by item.
 #![cfg_attr(all(feature = "model", debug_assertions), allow(missing_docs))]
 
+pub mod docs;
+pub mod fs;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 pub mod io;
@@ -52,15 +57,19 @@ pub mod net;
 pub mod process;
 pub mod runtime;
 pub mod signal;
+#[cfg(feature = "stream")]
+pub mod stream;
 pub mod sync;
 pub mod task;
 pub mod time;
 
 mod blocking;
 mod driver;
+mod group;
 mod primitive;
 mod reactor;
 mod scheduler;
+mod stdio;
 mod tasks;
 mod timer;
 mod util;
@@ -97,5 +106,8 @@ pub mod internals {
     }
     pub mod timer {
         pub use crate::timer::*;
+    }
+    pub mod util {
+        pub use crate::util::outbox::*;
     }
 }

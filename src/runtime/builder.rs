@@ -4,6 +4,7 @@ use super::{Handle, Runtime};
 use crate::blocking::{Body, Config, Pool};
 use crate::primitive::{Arc, num_cpus, thread};
 use crate::scheduler::{self, Listener, Rescue, Settings, Shared, SlowPoll};
+use crate::task::UnhandledPanic;
 use crate::util::abort::AbortOnUnwind;
 use std::sync::Weak;
 use std::time::Duration;
@@ -48,6 +49,7 @@ pub struct Builder {
     rescue: Rescue,
     slow_poll: Option<Duration>,
     on_slow_poll: Option<Listener>,
+    on_panic: UnhandledPanic,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,6 +85,7 @@ impl Builder {
             rescue: Rescue::On,
             slow_poll: None,
             on_slow_poll: None,
+            on_panic: UnhandledPanic::Ignore,
         }
     }
 
@@ -184,6 +187,32 @@ impl Builder {
         self
     }
 
+    /// What happens when a task panics, for tasks that were not spawned with a policy of
+    /// [their own](crate::task::Builder::unhandled_panic). By default nothing but what whoever awaits the
+    /// task does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reiver::runtime::{Builder, UnhandledPanic};
+    /// use std::panic::{AssertUnwindSafe, catch_unwind};
+    /// let runtime = Builder::new_multi_thread()
+    ///     .unhandled_panic(UnhandledPanic::ShutdownRuntime)
+    ///     .build()?;
+    /// let main = AssertUnwindSafe(|| {
+    ///     runtime.block_on(async {
+    ///         reiver::spawn(async { panic!("nobody looks") });
+    ///         std::future::pending::<()>().await
+    ///     })
+    /// });
+    /// assert!(catch_unwind(main).is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn unhandled_panic(&mut self, policy: UnhandledPanic) -> &mut Self {
+        self.on_panic = policy;
+        self
+    }
+
     /// What the runtime does about a worker whose task blocks its thread, or computes for long. By default
     /// [`Rescue::On`]: other threads go on with that worker's other tasks, its timers and its sockets.
     ///
@@ -257,6 +286,7 @@ impl Builder {
         let threads = self.threads();
         let pool = |weak| self.pool(weak, threads.clone());
         let (shared, seats) = Shared::new(workers, self.watch(), pool)?;
+        shared.set_panic_policy(self.on_panic);
         if self.start_paused {
             shared.driver.clock().pause();
         }
