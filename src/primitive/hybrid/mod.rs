@@ -32,7 +32,7 @@ pub mod poll;
 pub mod thread;
 
 pub use super::real::StaticMutex;
-pub(crate) use super::real::unique_block;
+pub(crate) use super::real::{unique_block, watch};
 pub use cell::UnsafeCell;
 pub(crate) use local::local;
 pub use local::{AccessError, Local};
