@@ -29,6 +29,7 @@
 //! | TCP, UDP, Unix sockets, any descriptor | [`net`], [`io::unix::AsyncFd`] |
 //! | read, write, buffer, copy | [`io`] |
 //! | children, signals | [`process`], [`signal`] |
+//! | compute in other processes, which may crash or be killed | the feature `offload` |
 //! | hyper | the feature `hyper` |
 //!
 //! Names are tokio's where the concept is tokio's: `tokio = { package = "reiver", … }` compiles for
@@ -49,6 +50,8 @@ pub mod io;
 #[doc(hidden)]
 pub mod macros;
 pub mod net;
+#[cfg(all(feature = "offload", target_os = "linux"))]
+pub mod offload;
 pub mod process;
 pub mod runtime;
 pub mod signal;
@@ -67,6 +70,8 @@ mod util;
 
 #[cfg(feature = "macros")]
 pub use reiver_macros::{main, test};
+#[cfg(all(feature = "offload", target_os = "linux"))]
+pub use reiver_macros::offload;
 pub use task::{spawn, spawn_blocking};
 
 /// The door through which the models in `loom-tests/` reach the parts: what is `pub` inside a

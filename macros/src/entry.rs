@@ -45,17 +45,17 @@ pub(crate) fn expand(kind: Kind, args: TokenStream, item: TokenStream) -> TokenS
     error.into_iter().chain([function.expand(kind, config)]).collect()
 }
 
-struct Error {
+pub(crate) struct Error {
     span: Span,
     message: String,
 }
 
 impl Error {
-    fn new(span: Span, message: impl Into<String>) -> Self {
+    pub(crate) fn new(span: Span, message: impl Into<String>) -> Self {
         Self { span, message: message.into() }
     }
 
-    fn into_tokens(self) -> TokenStream {
+    pub(crate) fn into_tokens(self) -> TokenStream {
         let mut call = tokens("::core::compile_error!").into_iter().collect::<Vec<_>>();
         let message = TokenTree::from(Literal::string(&self.message));
         call.push(Group::new(Delimiter::Brace, message.into()).into());
@@ -188,6 +188,18 @@ fn number(value: &[TokenTree], span: Span) -> Result<Literal, Error> {
             Ok(n.clone())
         }
         _ => Err(Error::new(span, "`worker_threads` is an integer literal")),
+    }
+}
+
+/// The value of `crate = …`, the only argument there may be.
+pub(crate) fn path_argument(args: TokenStream) -> Result<Option<TokenStream>, Error> {
+    let args: Vec<TokenTree> = ungroup(args).into_iter().collect();
+    match &args[..] {
+        [] => Ok(None),
+        [name, eq, value @ ..] if is_ident(name, "crate") && is_punct(eq, '=') => {
+            path(value, name.span()).map(Some)
+        }
+        [other, ..] => Err(Error::new(other.span(), "the only argument is `crate = path`")),
     }
 }
 
@@ -385,7 +397,7 @@ fn contains_impl(tokens: &[TokenTree]) -> bool {
 }
 
 /// Tokens without the invisible groups that macro fragments leave around a whole.
-fn ungroup(stream: TokenStream) -> TokenStream {
+pub(crate) fn ungroup(stream: TokenStream) -> TokenStream {
     stream
         .into_iter()
         .flat_map(|token| match token {
@@ -396,11 +408,11 @@ fn ungroup(stream: TokenStream) -> TokenStream {
 }
 
 /// Our own tokens. They name nothing of the user's.
-fn tokens(text: &str) -> TokenStream {
+pub(crate) fn tokens(text: &str) -> TokenStream {
     text.parse().expect("the text is a literal of this file or a crate name")
 }
 
-fn with_span(stream: TokenStream, span: Span) -> TokenStream {
+pub(crate) fn with_span(stream: TokenStream, span: Span) -> TokenStream {
     stream
         .into_iter()
         .map(|mut token| {
@@ -413,10 +425,10 @@ fn with_span(stream: TokenStream, span: Span) -> TokenStream {
         .collect()
 }
 
-fn is_ident(token: &TokenTree, text: &str) -> bool {
+pub(crate) fn is_ident(token: &TokenTree, text: &str) -> bool {
     matches!(token, TokenTree::Ident(ident) if ident.to_string() == text)
 }
 
-fn is_punct(token: &TokenTree, c: char) -> bool {
+pub(crate) fn is_punct(token: &TokenTree, c: char) -> bool {
     matches!(token, TokenTree::Punct(p) if p.as_char() == c)
 }
