@@ -52,6 +52,9 @@ pub mod macros;
 pub mod net;
 #[cfg(all(feature = "offload", target_os = "linux"))]
 pub mod offload;
+#[cfg(not(all(feature = "offload", target_os = "linux")))]
+#[path = "offload/absent.rs"]
+mod offload;
 pub mod process;
 pub mod runtime;
 pub mod signal;

@@ -5,6 +5,7 @@
 //! ```text
 //! fn main() -> T {
 //!     async fn __reiver_body() -> T { body }
+//!     ::reiver::__start_of_main!(); // a worker of `offload` goes no further
 //!     return ::reiver::runtime::Builder::new_multi_thread().….build().expect("…")
 //!         .block_on(__reiver_body());
 //! }
@@ -239,12 +240,14 @@ impl Config {
         Self { flavor, worker_threads: None, start_paused: None, path: None }
     }
 
+    /// The path to reiver.
+    fn path(&self) -> TokenStream {
+        self.path.clone().unwrap_or_else(|| tokens(&format!("::{}", manifest::crate_name())))
+    }
+
     /// The expression that builds the runtime.
     fn runtime(self) -> TokenStream {
-        let mut out = self.path.unwrap_or_else(|| {
-            let name = manifest::crate_name();
-            tokens(&format!("::{name}"))
-        });
+        let mut out = self.path();
         out.extend(tokens(match self.flavor {
             Flavor::MultiThread => "::runtime::Builder::new_multi_thread()",
             Flavor::CurrentThread => "::runtime::Builder::new_current_thread()",
@@ -272,6 +275,8 @@ struct Function {
     body: Group,
     /// The body may stand in a function of its own.
     alone: bool,
+    /// It is a program's `main`.
+    is_main: bool,
     /// The arguments of a `main`, which has none.
     stray_params: Option<Span>,
 }
@@ -320,6 +325,7 @@ impl Function {
             output,
             body,
             alone: is_plain && (is_main || kind == Kind::Test),
+            is_main,
             stray_params: stray.filter(|_| is_main),
         })
     }
@@ -345,7 +351,12 @@ impl Function {
             inner.extend(tokens(";"));
         }
 
-        let mut run = tokens("return");
+        let mut run = TokenStream::new();
+        if self.is_main {
+            run.extend(config.path());
+            run.extend(tokens("::__start_of_main!();"));
+        }
+        run.extend(tokens("return"));
         run.extend(config.runtime());
         run.extend(tokens(".block_on(__reiver_body()) ;"));
         // For `-> !`, and for a user's own choice of lints. The body is not under it.

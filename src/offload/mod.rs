@@ -52,6 +52,7 @@ mod map;
 mod orders;
 mod pool;
 mod registry;
+mod shared;
 mod slot;
 mod spawn;
 mod worker;
@@ -73,4 +74,21 @@ pub mod __private {
     pub use super::registry::{Bytes, Entry, Input, JOBS, Output};
     pub use super::worker::MAIN;
     pub use linkme;
+}
+
+/// What `#[reiver::main]` calls first: tells the constructor to stand back, and becomes a worker if this is to be
+/// one. In tests `main` is the harness's, so the constructor does it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __start_of_main {
+    () => {
+        #[cfg(not(test))]
+        const _: () = {
+            use $crate::offload::__private as __reiver;
+            #[__reiver::linkme::distributed_slice(__reiver::MAIN)]
+            #[linkme(crate = $crate::offload::__private::linkme)]
+            static __REIVER_MARKER: bool = true;
+        };
+        $crate::offload::init();
+    };
 }

@@ -5,7 +5,7 @@ use super::config::Chaos;
 use super::error::{Failure, OffloadError};
 use super::frame::{Frame, Head, Kind, Segment};
 use super::link::{End, Link, Outgoing};
-use super::pool::{Next, Shared, Ticket};
+use super::shared::{Next, Shared, Ticket};
 use super::registry::{self, Message};
 use crate::primitive::atomic::Ordering::Relaxed;
 use crate::primitive::{self, Arc};
