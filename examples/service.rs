@@ -28,6 +28,7 @@ use hyper::{Request, Response, StatusCode, body::Incoming, header};
 use reiver::hyper::{HyperIo, HyperTimer};
 use reiver::net::{TcpListener, TcpStream};
 use reiver::runtime::Handle;
+use reiver::signal::unix::{SignalKind, signal};
 use reiver::task::{self, JoinSet, spawn_blocking};
 use reiver::time::{Duration, Instant, sleep, timeout};
 use std::convert::Infallible;
@@ -92,8 +93,10 @@ async fn run(mode: Mode) -> Fallible<bool> {
     match mode {
         Mode::Serve(address) => {
             let (listener, address) = bind(&address).await?;
+            // From here on Ctrl-C ends the service in order, whenever it comes.
+            let mut interrupt = signal(SignalKind::interrupt())?;
             println!("listening on http://{address}; Ctrl-C ends");
-            serve(listener, address, async { drop(reiver::signal::ctrl_c().await) }).await;
+            serve(listener, address, async { _ = interrupt.recv().await }).await;
             println!("ended");
             Ok(true)
         }

@@ -67,16 +67,13 @@ impl Driver {
         self.timers.clock()
     }
 
-    /// Fires the due timers of a wheel.
+    /// Fires the due timers of a wheel. Gives how many fired.
     #[inline]
-    pub(crate) fn expire(&self, home: usize) {
+    pub(crate) fn expire(&self, home: usize) -> usize {
         // The clock is read only where there is a timer.
-        if let Some(next) = self.timers.next_deadline(home) {
-            let now = self.clock().now_tick();
-            if next <= now {
-                self.timers.expire(home, now);
-            }
-        }
+        let Some(next) = self.timers.next_deadline(home) else { return 0 };
+        let now = self.clock().now_tick();
+        if next <= now { self.timers.expire(home, now) } else { 0 }
     }
 
     /// Fires the timers of a wheel whose owner is late by more than `grace`.
@@ -96,7 +93,9 @@ impl Driver {
 
     /// Fires everything that is due in all wheels, whoever owns them: after the clock was moved.
     pub(crate) fn expire_all(&self, homes: usize) {
-        (0..homes).for_each(|home| self.expire(home));
+        for home in 0..homes {
+            self.expire(home);
+        }
     }
 }
 

@@ -59,7 +59,8 @@ impl Shared {
         match self.idle.sleep(seat, search, || self.has_work()) {
             Err(search) => Some(search),
             Ok(asleep) => {
-                self.parkers[seat].park(None);
+                self.parkers[seat].block(None);
+                self.parkers[seat].take_token();
                 self.idle.wake(asleep)
             }
         }
@@ -160,7 +161,8 @@ fn last_searcher() {
             let shared = shared.clone();
             move || {
                 shared.parkers[1].adopt();
-                shared.parkers[1].park(None);
+                shared.parkers[1].block(None);
+                shared.parkers[1].take_token();
                 assert!(shared.idle.wake(asleep).is_some(), "claimed");
                 assert!(shared.take(), "woken for something");
             }
@@ -274,7 +276,8 @@ fn local_push_is_stolen() {
                             spin_loop();
                         }
                         Ok(asleep) => {
-                            parker.park(None);
+                            parker.block(None);
+                            parker.take_token();
                             search = idle.wake(asleep);
                         }
                     }

@@ -31,6 +31,12 @@ impl Data {
     }
 }
 
+/// As a worker sleeps.
+fn park(parker: &Parker, timeout: Option<Duration>) {
+    parker.block(timeout);
+    parker.take_token();
+}
+
 /// What was done before `unpark` is seen after the `park` that it ends, before or while it blocks.
 #[test]
 fn park_vs_unpark() {
@@ -40,7 +46,7 @@ fn park_vs_unpark() {
             let place = place.clone();
             move || {
                 place.0.adopt();
-                place.0.park(None);
+                park(&place.0, None);
                 assert_eq!(place.1.read(), 7);
             }
         });
@@ -68,7 +74,7 @@ fn park_vs_two_unparkers() {
         let mut parks = 0;
         // Relaxed: the token is what orders it.
         while place.1.load(Relaxed) < 2 {
-            place.0.park(None);
+            park(&place.0, None);
             parks += 1;
         }
         reached(if parks == 0 { "never parked" } else { "parked" });
@@ -94,12 +100,12 @@ fn park_timeout_vs_unpark() {
                 assert_eq!(place.0.unpark(), Unpark::Done);
             }
         });
-        place.0.park(Some(Duration::from_secs(1)));
+        park(&place.0, Some(Duration::from_secs(1)));
         // The worker's loop looks here.
         if place.2.load(Acquire) {
             reached("seen at once");
         } else {
-            place.0.park(None);
+            park(&place.0, None);
             assert!(place.2.load(Relaxed), "the token comes after the flag");
             reached("seen by the second park");
         }
@@ -146,12 +152,13 @@ fn poll_vs_unpark() {
                 }
             }
         });
-        let blocked = place.0.poll(|blocking| {
+        let blocked = place.0.block_in_poller(|blocking| {
             if blocking == Blocking::Yes {
                 place.2.wait();
             }
             blocking == Blocking::Yes
         });
+        place.0.take_token();
         assert_eq!(place.1.read(), 7);
         reached(if blocked { "notified in the poller" } else { "not blocked" });
         other.join().unwrap();
@@ -174,7 +181,7 @@ fn a_late_unpark_meets_the_next_owner() {
             move || {
                 place.0.adopt();
                 while !place.1.load(Relaxed) {
-                    place.0.park(None);
+                    park(&place.0, None);
                 }
             }
         });
@@ -202,7 +209,8 @@ fn a_poll_that_ends_by_itself() {
                 unpark
             }
         });
-        let given = place.0.poll(|_| place.2.load(Relaxed));
+        let given = place.0.block_in_poller(|_| place.2.load(Relaxed));
+        place.0.take_token();
         if given {
             assert_eq!(place.1.read(), 7);
         }

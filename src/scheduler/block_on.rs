@@ -218,10 +218,11 @@ impl Shared {
         let guest = Guest::new(self)?;
         let flag = RootWaker::new(Reach::Seat(self.clone(), guest.seat));
         flag.take();
-        let stop = Stop(flag.clone());
-        // Refused or cancelled, the closure is dropped and gives the slot back.
-        let job = self.pool.spawn(Spec::runtime(), move || guest.run(&mut StandIn(flag)));
-        job.is_ok().then_some(stop)
+        let part = Part { guest: Some(guest), flag: flag.clone() };
+        // Refused or cancelled, the closure is dropped, and the part goes to another thread.
+        let spec = Spec { mandatory: true, ..Spec::runtime() };
+        drop(self.pool.spawn(spec, move || part.play()));
+        Some(Stop(flag))
     }
 }
 
@@ -257,6 +258,36 @@ impl Drop for Guest {
         let waiting = std::mem::take(&mut guests.waiting);
         drop(guests);
         waiting.iter().for_each(thread::Thread::unpark);
+    }
+}
+
+/// What a stand-in has to do.
+///
+/// It is done in a shutdown too: a closure in `block_in_place` may wait for a task that only the stand-in
+/// would end, and the shutdown for the closure. So the job is mandatory, and a pool that has no thread any
+/// more makes the part go to one of its own.
+struct Part {
+    guest: Option<Guest>,
+    flag: Arc<RootWaker>,
+}
+
+impl Part {
+    fn play(mut self) {
+        let guest = self.guest.take().expect("it is played once");
+        guest.run(&mut StandIn(self.flag.clone()));
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let Some(guest) = self.guest.take() else { return };
+        let mut root = StandIn(self.flag.clone());
+        let thread = thread::Builder::new().name("reiver-stand-in".into());
+        // Without a thread the slot is given back, and nobody stands in.
+        drop(thread.spawn(move || {
+            let _entered = current::enter(guest.shared.clone());
+            guest.run(&mut root);
+        }));
     }
 }
 

@@ -1,7 +1,7 @@
 //! How a worker's thread blocks, and how it is reached: on its thread's park token, or in the poller.
 //!
 //! The state is crossbeam's parker with one state more. `unpark` is one swap and at most one system
-//! call. A return from [`Parker::park`] proves nothing; the caller looks at the queues, and at its bit
+//! call. A return from [`Parker::block`] proves nothing; the caller looks at the queues, and at its bit
 //! in the idle word, to know why it woke.
 
 use crate::primitive::atomic::{AtomicU32, Ordering::*};
@@ -69,21 +69,8 @@ impl Parker {
         }
     }
 
-    /// Blocks until a token is there or `timeout` has passed; may return early. The owner calls it.
-    pub fn park(&self, timeout: Option<Duration>) {
-        self.block(timeout);
-        self.take_token();
-    }
-
-    /// Runs `poll`, which blocks in the poller, or is told not to block if a token is there. The owner
-    /// calls it, with the turn.
-    pub fn poll<R>(&self, poll: impl FnOnce(Blocking) -> R) -> R {
-        let result = self.block_in_poller(poll);
-        self.take_token();
-        result
-    }
-
-    /// As [`park`](Self::park), but a token stays until [`take_token`](Self::take_token).
+    /// Blocks until a token is there or `timeout` has passed; may return early. The token stays until
+    /// [`take_token`](Self::take_token). The owner calls it.
     pub fn block(&self, timeout: Option<Duration>) {
         // Relaxed: nothing is read until `take_token`, which acquires what a token brought.
         if self.state.compare_exchange(EMPTY, PARKED, Relaxed, Relaxed).is_ok() {
@@ -94,7 +81,8 @@ impl Parker {
         }
     }
 
-    /// As [`poll`](Self::poll), but a token stays until [`take_token`](Self::take_token).
+    /// Runs `poll`, which blocks in the poller, or is told not to block if a token is there. The token
+    /// stays until [`take_token`](Self::take_token). The owner calls it, with the turn.
     pub fn block_in_poller<R>(&self, poll: impl FnOnce(Blocking) -> R) -> R {
         // AcqRel: what is dispatched comes after what a token announced.
         poll(match self.state.compare_exchange(EMPTY, POLLING, AcqRel, Acquire) {
@@ -135,9 +123,10 @@ mod tests {
         assert!(parker.adopt().is_none());
         assert_eq!(parker.unpark(), Unpark::Done);
         assert_eq!(parker.unpark(), Unpark::Done);
-        parker.park(None);
+        parker.block(None);
+        parker.take_token();
         let start = std::time::Instant::now();
-        parker.park(Some(Duration::from_millis(20)));
+        parker.block(Some(Duration::from_millis(20)));
         assert!(start.elapsed() >= Duration::from_millis(20));
     }
 
@@ -145,8 +134,9 @@ mod tests {
     fn the_poller_is_told_not_to_block_or_how_to_be_reached() {
         let parker = Parker::new();
         assert_eq!(parker.unpark(), Unpark::Done);
-        parker.poll(|blocking| assert_eq!(blocking, Blocking::No));
-        parker.poll(|blocking| {
+        parker.block_in_poller(|blocking| assert_eq!(blocking, Blocking::No));
+        parker.take_token();
+        parker.block_in_poller(|blocking| {
             assert_eq!(blocking, Blocking::Yes);
             assert_eq!(parker.unpark(), Unpark::Poller);
             assert_eq!(parker.unpark(), Unpark::Done, "one notification is enough");

@@ -2,7 +2,7 @@
 //! prints what a connection costs:
 //!
 //! ```text
-//! cargo test --release --test idle --example service -- --ignored --nocapture
+//! cargo build --release --example service; cargo test --release -p reiver --test idle_connections -- --ignored --nocapture
 //! ```
 //!
 //! What the kernel holds for a socket is not in these numbers.
@@ -14,27 +14,39 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, se
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 const CONNECTIONS: usize = 10_000;
 
+/// The limit of descriptors is the process's, so its tests come one after the other.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Raises the limit of descriptors as far as is needed and allowed; children have it too. Gives how many
 /// connections there can be, with `each` descriptors for one in this process.
 fn room(each: usize) -> usize {
     const OTHERS: usize = 500;
-    let limit = getrlimit(Resource::Nofile);
     let wanted = (each * CONNECTIONS + OTHERS) as u64;
-    let raised = limit.maximum.map_or(wanted, |hard| hard.min(wanted));
-    if limit.current.is_some_and(|soft| soft < raised) {
-        let limit = Rlimit { current: Some(raised), maximum: limit.maximum };
-        setrlimit(Resource::Nofile, limit).unwrap();
+    let limit = getrlimit(Resource::Nofile);
+    let set = |soft: u64, hard| {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(soft), maximum: hard }).is_ok()
+    };
+    let short = |limit: Option<u64>| limit.is_some_and(|limit| limit < wanted);
+    // Beyond the hard limit only a privileged process comes.
+    if short(limit.current) && !set(wanted, limit.maximum.map(|hard| hard.max(wanted))) {
+        assert!(set(limit.maximum.unwrap_or(wanted), limit.maximum));
     }
-    let room = (raised as usize - OTHERS) / each;
+    let allowed = getrlimit(Resource::Nofile).current.map_or(wanted, |soft| soft.min(wanted));
+    let room = (allowed as usize - OTHERS) / each;
     if room < CONNECTIONS {
-        println!("{room} connections only: the hard limit of descriptors is {raised}");
+        println!("{room} connections only: the hard limit of descriptors is {allowed}");
     }
-    room.min(CONNECTIONS)
+    room
 }
 
 /// The memory of a process that is in RAM, in bytes. (`VmRSS`: what was touched, not what was asked for.)
@@ -69,6 +81,7 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 #[test]
 #[ignore = "holds 20,000 descriptors"]
 fn tasks_that_read() {
+    let _alone = alone();
     let count = room(2);
     let runtime = Builder::new_multi_thread().build().unwrap();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -111,6 +124,7 @@ impl Drop for Running {
 #[test]
 #[ignore = "holds 10,000 descriptors in each of two processes"]
 fn the_service() {
+    let _alone = alone();
     let count = room(1);
     let mut program = std::env::current_exe().unwrap();
     program.pop();
