@@ -20,8 +20,7 @@
 //!
 //! A struct with braces has no name among values, so `f(…)` and `let f = …` mean what they did.
 //!
-//! `Vec<u8>` as it is written goes as one piece instead of byte by byte: postcard's encoding of both is
-//! the same, and copying is ten times as fast.
+//! A type that is written `Vec<u8>` goes as one piece instead of byte by byte, beside the message if it is large.
 
 use crate::entry::{
     Error, is_ident, is_punct, path_argument, tokens, ungroup, with_span,
@@ -128,7 +127,7 @@ impl Function {
                 "result" => match output.clone().map(is_byte_vec) {
                     Some(true) => {
                         let mut wrapped = path.clone();
-                        wrapped.extend(tokens("::offload::__private::Bytes(__reiver_result)"));
+                        wrapped.extend(tokens("::offload::__private::Bytes::new(__reiver_result)"));
                         wrapped
                     }
                     _ => tokens("__reiver_result"),
@@ -193,7 +192,7 @@ impl Argument {
         let mut out = TokenStream::new();
         if self.is_bytes() {
             out.extend(path.clone());
-            out.extend(tokens("::offload::__private::Bytes"));
+            out.extend(tokens("::offload::__private::Bytes::new"));
             out.extend([TokenTree::from(Group::new(
                 Delimiter::Parenthesis,
                 TokenTree::from(self.name.clone()).into(),
@@ -208,7 +207,7 @@ impl Argument {
     /// The argument as the function takes it.
     fn taken(&self, _path: &TokenStream) -> TokenStream {
         let mut out = TokenStream::from(TokenTree::from(self.name.clone()));
-        out.extend(tokens(if self.is_bytes() { ".0," } else { "," }));
+        out.extend(tokens(if self.is_bytes() { ".into_vec()," } else { "," }));
         out
     }
 

@@ -13,7 +13,7 @@ use crate::primitive::{Arc, local};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
 use serde::de::{Deserialize, Deserializer, Error as _};
-use serde::ser::{Serialize, Serializer};
+use serde::ser::{Serialize, SerializeTuple, Serializer};
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -187,18 +187,13 @@ impl Blob {
         }
     }
 
-    /// Shared memory that the parent has sent and sealed.
+    /// Shared memory that the parent has sent. It has sealed it, so it is as large as it says, and stays so.
     ///
     /// # Errors
     ///
-    /// If it is smaller than announced, can shrink, or cannot be mapped.
+    /// If it cannot be mapped.
     pub(super) fn from_parent(fd: OwnedFd, len: u64) -> io::Result<Self> {
-        let sealed = rustix::fs::fcntl_get_seals(&fd)?;
-        let large_enough = u64::try_from(rustix::fs::fstat(&fd)?.st_size).is_ok_and(|s| s >= len);
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        if !sealed.contains(SealFlags::SHRINK | SealFlags::FUTURE_WRITE) || !large_enough {
-            return Err(io::ErrorKind::InvalidData.into());
-        }
         Map::new(fd, len, ProtFlags::READ).map(|map| Self(Arc::new(Store::Shared(map))))
     }
 
@@ -254,15 +249,78 @@ impl fmt::Debug for Blob {
     }
 }
 
+/// Puts a blob beside the message that is being encoded; gives its number.
+fn put(blob: impl FnOnce() -> Blob) -> Option<u32> {
+    BESIDE.with(|beside| {
+        beside.borrow_mut().as_mut().map(|list| {
+            list.push(blob());
+            list.len() as u32 - 1
+        })
+    })
+}
+
+/// A `Vec<u8>` that goes beside the message when it is large, without a copy. `Serialize` takes it out.
+///
+/// The attribute puts it in the place of each argument and result of that type.
+#[derive(Debug)]
+pub struct Bytes(RefCell<Vec<u8>>);
+
+/// From this size on, bytes go beside the message.
+const LARGE: usize = 16 * 1024;
+
+impl Bytes {
+    /// To be encoded, once.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(RefCell::new(bytes))
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<u8> {
+        self.0.into_inner()
+    }
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut bytes = self.0.borrow_mut();
+        let large = bytes.len() >= LARGE;
+        let number = large.then(|| put(|| Blob::from(std::mem::take(&mut *bytes)))).flatten();
+        let mut pair = to.serialize_tuple(2)?;
+        pair.serialize_element(&number)?;
+        pair.serialize_element(&Raw(&bytes))?;
+        pair.end()
+    }
+}
+
+/// Bytes in one piece.
+struct Raw<'a>(&'a [u8]);
+
+impl Serialize for Raw<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let (number, bytes) = <(Option<u32>, &[u8])>::deserialize(from)?;
+        let Some(number) = number else { return Ok(Self::new(bytes.to_vec())) };
+        // Out of the list, so that this is its only owner.
+        let taken = BESIDE.with(|beside| {
+            let mut list = beside.borrow_mut();
+            let blob = list.as_mut()?.get_mut(number as usize)?;
+            Some(std::mem::replace(blob, Blob::from(Vec::new())))
+        });
+        let taken = taken.ok_or_else(|| D::Error::custom("bytes that were not sent"))?;
+        Ok(Self::new(taken.into_vec()))
+    }
+}
+
 impl Serialize for Blob {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let number = BESIDE.with(|beside| {
-            beside.borrow_mut().as_mut().map(|list| {
-                list.push(self.clone());
-                list.len() as u32 - 1
-            })
-        });
-        match number {
+        match put(|| self.clone()) {
             Some(number) => to.serialize_u32(number),
             None => to.serialize_bytes(self),
         }

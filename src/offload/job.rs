@@ -1,5 +1,6 @@
 //! A call as a value: the function, its encoded arguments, and how it is to run.
 
+use super::blob::Bytes;
 use super::error::{Failure, OffloadError};
 use super::registry::{self, Entry, Message};
 use crate::primitive::Arc;
@@ -80,9 +81,9 @@ impl<R> IntoResult<R> for R {
     }
 }
 
-impl IntoResult<Vec<u8>> for registry::Bytes {
+impl IntoResult<Vec<u8>> for Bytes {
     fn into_result(self) -> Vec<u8> {
-        self.0
+        self.into_vec()
     }
 }
 

@@ -11,17 +11,18 @@ use super::registry::{self, Message};
 use super::spawn;
 use super::worker::{CUT_OFF, MAX_DESCRIPTORS, UNFIT};
 use crate::io::unix::AsyncFd;
-use crate::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use crate::net::UnixStream;
+use crate::io::{AsyncRead, Interest, ReadBuf};
 use crate::primitive::Arc;
 use crate::process::{Child, ChildStderr, Command, ExitStatus};
 use crate::time::{Instant, sleep_until, timeout};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice, Write as _};
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
@@ -37,9 +38,12 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// A message up to this long is copied into one piece instead of being gathered.
 const SMALL: usize = 4096;
 
+/// Our end of the channel.
+type Socket = AsyncFd<UnixStream>;
+
 /// One worker.
 pub(super) struct Link {
-    socket: UnixStream,
+    socket: Socket,
     reader: Reader,
     errors: Errors,
     child: Child,
@@ -143,34 +147,54 @@ impl Outgoing {
         slices
     }
 
-    fn poll_write(&mut self, socket: &mut UnixStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_write(&mut self, socket: &Socket, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.is_sent() {
-            let shared = if self.sent == 0 { self.shared() } else { Vec::new() };
-            let written = if !shared.is_empty() {
-                ready!(socket.poll_write_ready(cx))?;
-                match socket.try_io(Interest::WRITABLE, || send(socket, &self.rest(), &shared)) {
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
-                    written => written?,
+            match self.write(socket.get_ref()) {
+                Ok(written) => self.sent += written,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    // Waited for from now on only: a worker that takes a message makes the socket writable, and
+                    // telling us of that each time costs more than the message.
+                    let mut ready = ready!(socket.poll_write_ready(cx))?;
+                    match self.write(socket.get_ref()) {
+                        Ok(written) => self.sent += written,
+                        Err(Errno::AGAIN) => ready.clear_ready(),
+                        Err(Errno::INTR) => {}
+                        Err(error) => return Poll::Ready(Err(error.into())),
+                    }
                 }
-            } else if self.message.is_none() {
-                let rest = &self.head[self.sent..];
-                ready!(Pin::new(&mut *socket).poll_write(cx, rest))?
-            } else {
-                ready!(Pin::new(&mut *socket).poll_write_vectored(cx, &self.rest()))?
-            };
-            self.sent += written;
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
         }
         Poll::Ready(Ok(()))
     }
+
+    /// Writes some.
+    fn write(&self, socket: &UnixStream) -> rustix::io::Result<usize> {
+        let shared = if self.sent == 0 { self.shared() } else { Vec::new() };
+        if self.message.is_none() {
+            return rustix::net::send(socket, &self.head[self.sent..], SendFlags::NOSIGNAL);
+        }
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !shared.is_empty() {
+            control.push(SendAncillaryMessage::ScmRights(&shared));
+        }
+        let rest = self.rest();
+        let parts = &rest[..rest.len().min(MAX_SEGMENTS)];
+        rustix::net::sendmsg(socket, parts, &mut control, SendFlags::NOSIGNAL)
+    }
 }
 
-/// Sends with descriptors.
-fn send(socket: &UnixStream, parts: &[IoSlice<'_>], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    control.push(SendAncillaryMessage::ScmRights(fds));
-    let parts = &parts[..parts.len().min(MAX_SEGMENTS)];
-    Ok(rustix::net::sendmsg(socket, parts, &mut control, SendFlags::NOSIGNAL)?)
+/// Reads once.
+fn receive(socket: &UnixStream, buf: &mut ReadBuf<'_>) -> rustix::io::Result<()> {
+    // SAFETY: `recv` writes into it, and nothing else.
+    let unfilled = unsafe { buf.unfilled_mut() };
+    let (_, received) = rustix::net::recv(socket, unfilled, RecvFlags::DONTWAIT)?;
+    // SAFETY: `recv` has filled so many bytes.
+    unsafe { buf.assume_init(received) };
+    buf.advance(received);
+    Ok(())
 }
 
 /// A worker's error output: its end, and where it goes.
@@ -218,7 +242,8 @@ impl Link {
         let mut command = Command::new(&config.program);
         let adopted = command.kill_on_drop(true).spawn_with(|_| Ok(newborn.take()));
         let mut child = adopted.map_err(|error| error.to_string())?;
-        let socket = UnixStream::from_std(socket).map_err(|error| error.to_string())?;
+        let socket = AsyncFd::with_interest(socket, Interest::READABLE);
+        let socket = socket.map_err(|error| error.to_string())?;
         let pid = child.id().unwrap_or_default();
         let forward = config.stderr == Stdio::Inherit;
         let errors = Errors { pipe: child.stderr.take(), tail: Vec::new(), forward };
@@ -307,7 +332,7 @@ impl Link {
         let mut late = pin!(deadline.map(sleep_until));
         poll_fn(|cx| {
             if let Some(message) = &mut out {
-                match message.poll_write(&mut self.socket, cx) {
+                match message.poll_write(&self.socket, cx) {
                     Poll::Ready(Ok(())) => {
                         self.delivered = true;
                         out = None;
@@ -340,10 +365,21 @@ impl Link {
                 Ok(None) => {}
                 Err(malformed) => return Poll::Ready(End::Garbage(malformed)),
             }
-            let Self { reader, socket, .. } = self;
-            let (read, filled) = reader.fill(|buf| Pin::new(&mut *socket).poll_read(cx, buf));
-            match ready!(read) {
+            let Ok(mut ready) = ready!(self.socket.poll_read_ready(cx)) else {
+                return Poll::Ready(End::Lost);
+            };
+            let (socket, mut room) = (self.socket.get_ref(), 0);
+            let (read, filled) = self.reader.fill(|buf| {
+                room = buf.remaining();
+                receive(socket, buf)
+            });
+            match read {
+                // All that there was; what came since makes it ready again. No descriptors come this way, at
+                // which a read would stop short.
+                Ok(()) if filled > 0 && filled < room => ready.clear_ready(),
                 Ok(()) if filled > 0 => {}
+                Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::INTR) => {}
                 _ => return Poll::Ready(End::Lost),
             }
         }

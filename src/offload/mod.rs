@@ -71,7 +71,8 @@ pub use worker::{in_worker, init};
 pub mod __private {
     pub use super::default::run_on_default;
     pub use super::job::job;
-    pub use super::registry::{Bytes, Entry, Input, JOBS, Output};
+    pub use super::blob::Bytes;
+    pub use super::registry::{Entry, Input, JOBS, Output};
     pub use super::worker::MAIN;
     pub use linkme;
 }

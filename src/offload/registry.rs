@@ -133,19 +133,3 @@ pub(super) fn decode<'a, T: Deserialize<'a>>(
         Err(error) => Err(error.to_string()),
     }
 }
-
-/// A `Vec<u8>` in one piece.
-#[derive(Debug)]
-pub struct Bytes(pub Vec<u8>);
-
-impl Serialize for Bytes {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_bytes(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Bytes {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        <&[u8]>::deserialize(from).map(|bytes| Self(bytes.to_vec()))
-    }
-}

@@ -114,9 +114,8 @@ impl Channel {
             extra = resident_kib();
         }
         let sent = self.send(Head::new(kind, head.function, head.job, extra), &message);
-        // A result that is one of the arguments holds its buffer too.
-        drop(message);
-        blobs.drain(..).filter_map(Blob::reclaim).for_each(|buffer| self.reader.recycle(buffer));
+        let buffers = message.blobs.into_iter().chain(blobs).filter_map(Blob::reclaim);
+        buffers.for_each(|buffer| self.reader.recycle(buffer));
         sent
     }
 
