@@ -8,7 +8,7 @@
 //! 0 kind  1 zero  2..4 segments  4..8 function  8..16 job  16..24 payload's size  24..32 extra
 //! ```
 //!
-//! All little-endian. `extra`: in a run the memory limit, in an answer the worker's resident KiB, in a hello
+//! All little-endian. `function`: in an answer how long it took, in µs; in a hello the process. `extra`: in a run the memory limit, in an answer the worker's resident KiB, in a hello
 //! the program's fingerprint. The top bit of a segment's size says that its bytes do not follow: it is
 //! shared memory, whose descriptor comes with the first byte of the head.
 

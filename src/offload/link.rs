@@ -18,6 +18,7 @@ use crate::time::{Instant, sleep_until, timeout};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::process::{Pid, PidfdFlags, Signal};
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice, Write as _};
 use std::mem::MaybeUninit;
@@ -48,8 +49,8 @@ pub(super) struct Link {
     errors: Errors,
     child: Child,
     pid: u32,
-    /// The last message is with the worker, to its last byte: only then can a job begin.
-    delivered: bool,
+    /// What is to be written.
+    out: VecDeque<Outgoing>,
 }
 
 /// How a wait for a worker ended.
@@ -73,6 +74,8 @@ pub(super) struct Outgoing {
     message: Option<Arc<Result<Message, String>>>,
     sent: usize,
     total: usize,
+    /// How many messages it is: small ones that are written together.
+    messages: usize,
 }
 
 impl Outgoing {
@@ -80,7 +83,7 @@ impl Outgoing {
     pub(super) fn plain(head: Head) -> Self {
         let mut bytes = Vec::new();
         head.write([].into_iter(), &mut bytes);
-        Self { total: bytes.len(), head: bytes, message: None, sent: 0 }
+        Self { total: bytes.len(), head: bytes, message: None, sent: 0, messages: 1 }
     }
 
     /// A message with the payload and the blobs of `message`, which is one.
@@ -102,9 +105,9 @@ impl Outgoing {
         total += bytes.len();
         if content.blobs.is_empty() && content.payload.len() <= SMALL {
             bytes.extend_from_slice(&content.payload);
-            return Self { head: bytes, message: None, sent: 0, total };
+            return Self { head: bytes, message: None, sent: 0, total, messages: 1 };
         }
-        Self { head: bytes, message: Some(message), sent: 0, total }
+        Self { head: bytes, message: Some(message), sent: 0, total, messages: 1 }
     }
 
     /// Damages it, so that no reader takes it.
@@ -248,9 +251,9 @@ impl Link {
         let forward = config.stderr == Stdio::Inherit;
         let errors = Errors { pipe: child.stderr.take(), tail: Vec::new(), forward };
         let reader = Reader::new(config.max_message, false);
-        let mut link = Self { socket, reader, errors, child, pid, delivered: false };
+        let mut link = Self { socket, reader, errors, child, pid, out: VecDeque::new() };
         let deadline = Instant::now().checked_add(config.start_timeout);
-        match link.exchange(None, deadline, |_| Poll::Pending).await {
+        match link.exchange(deadline, |_| Poll::Pending).await {
             End::Answer(frame) if frame.head.kind == Kind::Hello => {
                 if frame.head.extra != registry::fingerprint() {
                     return Err("it is another program: its functions are not ours".into());
@@ -264,8 +267,8 @@ impl Link {
             return Err(format!("the initialiser's arguments: {error}"));
         }
         let head = Head::new(Kind::Run, function, 0, 0);
-        let run = Outgoing::new(head, first.message.clone());
-        match link.exchange(Some(run), deadline, |_| Poll::Pending).await {
+        link.post(Outgoing::new(head, first.message.clone()));
+        match link.exchange(deadline, |_| Poll::Pending).await {
             End::Answer(frame) if frame.head.kind == Kind::Done => Ok(link),
             End::Answer(frame) if frame.head.kind == Kind::Panicked => {
                 let said = registry::decode::<(String, String, Option<String>)>(
@@ -284,9 +287,24 @@ impl Link {
         self.pid
     }
 
-    /// Whether the last job can have begun.
-    pub(super) fn delivered(&self) -> bool {
-        self.delivered
+    /// Adds a message to those that are to be written.
+    pub(super) fn post(&mut self, message: Outgoing) {
+        match self.out.back_mut() {
+            Some(last) if last.sent == 0 && last.message.is_none() && message.message.is_none() => {
+                last.head.extend_from_slice(&message.head);
+                last.total += message.total;
+                last.messages += message.messages;
+            }
+            _ => self.out.push_back(message),
+        }
+    }
+
+    /// Whether the oldest of the last `messages` can have reached the worker whole: only then can its job begin.
+    pub(super) fn delivered(&self, messages: usize) -> bool {
+        let unsent: usize = self.out.iter().map(|out| out.messages).sum();
+        // Of several that are written together, the first may be whole.
+        let partly = self.out.front().is_some_and(|out| out.sent > 0 && out.messages > 1);
+        unsent < messages || partly
     }
 
     /// The end of its error output, with what has come by now.
@@ -319,27 +337,19 @@ impl Link {
         format!("{what}: it {how}{said}{}", tail.trim_end())
     }
 
-    /// Writes a message, if there is one, and waits for the worker's next, or for `other`.
-    ///
-    /// While there is something to write or a deadline, they are served in one poll with everything else.
+    /// Writes what there is to write, and waits for the worker's next message, or for `other`.
     pub(super) async fn exchange(
         &mut self,
-        mut out: Option<Outgoing>,
         deadline: Option<Instant>,
         mut other: impl FnMut(&mut Context<'_>) -> Poll<()>,
     ) -> End {
-        self.delivered &= out.is_none();
         let mut late = pin!(deadline.map(sleep_until));
         poll_fn(|cx| {
-            if let Some(message) = &mut out {
+            while let Some(message) = self.out.front_mut() {
                 match message.poll_write(&self.socket, cx) {
-                    Poll::Ready(Ok(())) => {
-                        self.delivered = true;
-                        out = None;
-                    }
-                    // What it has said before it closed may explain it.
-                    Poll::Ready(Err(_)) => out = None,
-                    Poll::Pending => {}
+                    Poll::Ready(Ok(())) => drop(self.out.pop_front()),
+                    // What it has said before it closed may explain it, and is read below.
+                    Poll::Ready(Err(_)) | Poll::Pending => break,
                 }
             }
             if let Poll::Ready(end) = self.poll_message(cx) {
@@ -452,9 +462,9 @@ impl Link {
 
     /// Lets the worker exit in good order; kills it if that takes too long.
     pub(super) async fn retire(mut self) {
-        let close = Outgoing::plain(Head::new(Kind::Close, 0, 0, 0));
+        self.post(Outgoing::plain(Head::new(Kind::Close, 0, 0, 0)));
         let deadline = Instant::now().checked_add(FAREWELL);
-        let end = self.exchange(Some(close), deadline, |_| Poll::Pending).await;
+        let end = self.exchange(deadline, |_| Poll::Pending).await;
         if matches!(end, End::Lost) {
             let _ = self.bury().await;
         }

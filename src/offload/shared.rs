@@ -72,7 +72,8 @@ pub(super) struct Ticket {
     pub(super) call: Call,
     pub(super) expires: Option<Instant>,
     pub(super) answer: oneshot::Sender<Result<Frame, OffloadError>>,
-    _place: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+    /// Its room in the queue.
+    pub(super) place: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
 }
 
 /// What has happened in a pool. Relaxed, all of them: nobody acts on what they say.
@@ -149,7 +150,7 @@ impl Shared {
             None => place.await,
         }?;
         let (answer, receiver) = oneshot::channel();
-        let ticket = Ticket { id: 0, call: call.clone(), expires, answer, _place: place };
+        let ticket = Ticket { id: 0, call: call.clone(), expires, answer, place: Some(place) };
         let Some(id) = self.push(ticket) else { return Err(call.error(Failure::PoolClosed)) };
         let mut waiting = Waiting { shared: self, id, receiver };
         if let Some(at) = expires {
@@ -321,6 +322,27 @@ impl Shared {
                 state.resting.push((id, notify.clone()));
                 Next::Rest
             }
+        }
+    }
+
+    /// Another job for a worker that has one: only if all workers are up and at work.
+    pub(super) fn one_more(&self) -> Option<Ticket> {
+        let mut state = self.state.lock();
+        let all_busy = state.resting.is_empty() && state.slots.len() >= self.config.workers;
+        if all_busy { state.queue.pop_front() } else { None }
+    }
+
+    /// Puts jobs back that have not begun. The caller starts a worker for them.
+    pub(super) fn put_back(&self, tickets: Vec<Ticket>) {
+        let mut state = self.state.lock();
+        if state.closed && state.aborted {
+            // Dropped when the lock is free.
+            drop(state);
+            return;
+        }
+        for ticket in tickets {
+            let at = state.queue.partition_point(|other| other.id < ticket.id);
+            state.queue.insert(at, ticket);
         }
     }
 

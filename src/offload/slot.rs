@@ -4,14 +4,16 @@ use super::blob::Blob;
 use super::config::Chaos;
 use super::error::{Failure, OffloadError};
 use super::frame::{Frame, Head, Kind, Segment};
+use super::job::Call;
 use super::link::{End, Link, Outgoing};
 use super::shared::{Next, Shared, Ticket};
 use super::registry::{self, Message};
 use crate::primitive::atomic::Ordering::Relaxed;
 use crate::primitive::{self, Arc};
-use crate::sync::Notify;
+use crate::sync::{Notify, oneshot};
 use crate::time::{Instant, sleep, sleep_until};
 use crate::util::rng::Rng;
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
 
@@ -33,13 +35,30 @@ impl Drop for Seat {
     }
 }
 
-/// What became of a worker that had a job.
-#[derive(PartialEq)]
-enum Worker {
-    Ready,
-    Tired,
-    Gone,
+/// A job that its worker has.
+struct Flying {
+    id: u64,
+    call: Call,
+    expires: Option<Instant>,
+    answer: oneshot::Sender<Result<Frame, OffloadError>>,
 }
+
+/// A worker and its jobs: it runs them in their order, and the first is the one that runs.
+struct Crew<'a> {
+    shared: &'a Shared,
+    link: Link,
+    jobs: VecDeque<Flying>,
+    /// Since when the first runs.
+    begun: Instant,
+    /// How many it has been given.
+    taken: u64,
+    /// How long its jobs take: a moving average, in microseconds.
+    mean: u32,
+    tired: bool,
+}
+
+/// Jobs that take no longer than this may be given before the last is done. See `Builder::depth`.
+const QUICK: u32 = 50;
 
 /// Starts workers and keeps them at work until there is no more need.
 pub(super) async fn attend(seat: Seat) {
@@ -61,37 +80,42 @@ pub(super) async fn attend(seat: Seat) {
 }
 
 /// One worker's life with the pool.
-async fn serve(seat: &Seat, mut link: Link, notify: &Arc<Notify>) {
+async fn serve(seat: &Seat, link: Link, notify: &Arc<Notify>) {
     let Seat { shared, id } = seat;
-    let mut done = 0;
+    let (begun, jobs) = (Instant::now(), VecDeque::new());
+    let mut crew = Crew { shared, link, jobs, begun, taken: 0, mean: u32::MAX, tired: false };
     loop {
-        let ticket = match shared.next(*id, notify) {
-            Next::Job(ticket) => ticket,
-            Next::Leave => return link.retire().await,
-            Next::Rest => match rest(seat, &mut link, notify).await {
-                // It exits by itself; `link` sees to the rest.
-                End::Lost | End::Garbage(_) | End::Answer(_) => {
-                    shared.get_up(*id);
-                    return;
-                }
-                End::Late if shared.is_spare() && shared.get_up(*id) => {
-                    return link.retire().await;
-                }
-                // Called, or kept although there is nothing to do.
-                _ => {
-                    shared.get_up(*id);
-                    continue;
-                }
-            },
-        };
-        done += 1;
-        match work(shared, &mut link, ticket).await {
-            Worker::Gone => return,
-            Worker::Ready if done != shared.config.recycle_after => {}
-            _ => {
+        if crew.jobs.is_empty() {
+            if crew.tired {
                 shared.counts.recycled.fetch_add(1, Relaxed); // Relaxed: see `Counts`.
-                return link.retire().await;
+                return crew.link.retire().await;
             }
+            match shared.next(*id, notify) {
+                Next::Job(ticket) => crew.take(ticket).await,
+                Next::Leave => return crew.link.retire().await,
+                Next::Rest => match rest(seat, &mut crew.link, notify).await {
+                    // It exits by itself; `link` sees to the rest.
+                    End::Lost | End::Garbage(_) | End::Answer(_) => {
+                        shared.get_up(*id);
+                        return;
+                    }
+                    End::Late if shared.is_spare() && shared.get_up(*id) => {
+                        return crew.link.retire().await;
+                    }
+                    // Called, or kept although there is nothing to do.
+                    _ => {
+                        shared.get_up(*id);
+                        continue;
+                    }
+                },
+            }
+        }
+        while crew.has_room() {
+            let Some(ticket) = shared.one_more() else { break };
+            crew.take(ticket).await;
+        }
+        if !crew.jobs.is_empty() && !crew.work().await {
+            return;
         }
     }
 }
@@ -100,77 +124,114 @@ async fn serve(seat: &Seat, mut link: Link, notify: &Arc<Notify>) {
 async fn rest(seat: &Seat, link: &mut Link, notify: &Notify) -> End {
     let mut called = pin!(notify.notified());
     let until = Instant::now().checked_add(seat.shared.config.idle_timeout);
-    link.exchange(None, until, |cx| called.as_mut().poll(cx)).await
+    link.exchange(until, |cx| called.as_mut().poll(cx)).await
 }
 
-/// One job.
-async fn work(shared: &Shared, link: &mut Link, ticket: Ticket) -> Worker {
-    let Ticket { id, call, expires, mut answer, .. } = ticket;
-    if answer.is_closed() {
-        return Worker::Ready;
+impl Crew<'_> {
+    /// Whether another job may be given to the worker, which has one.
+    fn has_room(&self) -> bool {
+        let depth = self.shared.config.depth;
+        depth > 1 && self.jobs.len() < depth && self.mean <= QUICK && !self.tired
     }
-    let options = call.options;
-    let begun = Instant::now();
-    if expires.is_some_and(|at| at <= begun) {
-        let _ = answer.send(Err(call.error(Failure::Expired)));
-        return Worker::Ready;
+
+    /// Gives a job to the worker, unless it is too late for it.
+    async fn take(&mut self, ticket: Ticket) {
+        let Ticket { id, call, expires, answer, place } = ticket;
+        // It has left the queue.
+        drop(place);
+        if answer.is_closed() {
+            return;
+        }
+        let now = Instant::now();
+        if expires.is_some_and(|at| at <= now) {
+            let _ = answer.send(Err(call.error(Failure::Expired)));
+            return;
+        }
+        let Some(function) = call.entry.index() else {
+            let _ = answer.send(Err(call.error(Failure::UnknownFunction)));
+            return;
+        };
+        let head = Head::new(Kind::Run, function, id, call.options.memory);
+        let mut out = Outgoing::new(head, call.message.clone());
+        if self.jobs.is_empty() {
+            self.begun = now;
+            self.link.forget_errors();
+        }
+        torment(&self.shared.config.chaos, &mut self.link, &mut out).await;
+        self.link.post(out);
+        self.jobs.push_back(Flying { id, call, expires, answer });
+        self.taken += 1;
+        self.tired |= self.taken == self.shared.config.recycle_after;
     }
-    let Some(function) = call.entry.index() else {
-        let _ = answer.send(Err(call.error(Failure::UnknownFunction)));
-        return Worker::Ready;
-    };
-    let mut out = Outgoing::new(Head::new(Kind::Run, function, id, options.memory), call.message.clone());
-    torment(&shared.config.chaos, link, &mut out).await;
-    link.forget_errors();
-    let limit = options.timeout.or(shared.config.timeout);
-    let limit = limit.and_then(|limit| begun.checked_add(limit));
-    let deadline = [limit, expires].into_iter().flatten().min();
-    let end = link.exchange(Some(out), deadline, |cx| answer.poll_closed(cx)).await;
-    let counts = &shared.counts;
-    let (result, count, worker) = match end {
-        End::Answer(frame) if frame.head.job == id && frame.head.kind != Kind::Hello => {
-            let most = shared.config.recycle_memory;
-            let tired = most != 0 && frame.head.extra.saturating_mul(1024) > most;
-            let worker = if tired { Worker::Tired } else { Worker::Ready };
-            let result = open(frame, |failure| {
-                call.error(failure).by(link.pid(), link.stderr_tail(), true)
-            });
-            let count = if result.is_ok() { &counts.completed } else { &counts.panicked };
-            (result, count, worker)
+
+    /// Waits for the first job's end. `false`: the worker is lost.
+    async fn work(&mut self) -> bool {
+        let Some(mut job) = self.jobs.pop_front() else { return true };
+        let Self { shared, link, begun, .. } = self;
+        let limit = job.call.options.timeout.or(shared.config.timeout);
+        let limit = limit.and_then(|limit| begun.checked_add(limit));
+        let deadline = [limit, job.expires].into_iter().flatten().min();
+        let end = link.exchange(deadline, |cx| job.answer.poll_closed(cx)).await;
+        let counts = &shared.counts;
+        let (count, result) = match end {
+            End::Answer(frame) if frame.head.job == job.id && frame.head.kind != Kind::Hello => {
+                return self.answered(job, frame);
+            }
+            End::Other => {
+                link.kill();
+                (&counts.abandoned, Err(job.call.error(Failure::PoolClosed)))
+            }
+            end => {
+                let ran = begun.elapsed();
+                let failure = match end {
+                    End::Late => Failure::TimedOut { ran },
+                    End::Garbage(malformed) => Failure::Protocol { reason: malformed.to_string() },
+                    End::Answer(_) => {
+                        Failure::Protocol { reason: "it answered to another job".into() }
+                    }
+                    End::Lost | End::Other => link.bury().await,
+                };
+                let timed_out = matches!(failure, Failure::TimedOut { .. });
+                let count = if timed_out { &counts.timed_out } else { &counts.lost };
+                let tail = link.stderr_tail();
+                let delivered = link.delivered(self.jobs.len() + 1);
+                link.kill();
+                (count, Err(job.call.error(failure).by(link.pid(), tail, delivered)))
+            }
+        };
+        count.fetch_add(1, Relaxed); // Relaxed: see `Counts`.
+        // Before the caller hears of it. None of them has begun.
+        let rest = self.jobs.drain(..).map(|job| {
+            let Flying { id, call, expires, answer } = job;
+            Ticket { id, call, expires, answer, place: None }
+        });
+        shared.put_back(rest.collect());
+        let _ = job.answer.send(result);
+        false
+    }
+
+    /// The first job has an answer.
+    fn answered(&mut self, job: Flying, frame: Frame) -> bool {
+        let Self { shared, link, .. } = self;
+        let most = shared.config.recycle_memory;
+        self.tired |= most != 0 && frame.head.extra.saturating_mul(1024) > most;
+        let took = frame.head.function;
+        self.mean = match self.mean {
+            u32::MAX => took,
+            mean => mean - mean / 8 + took / 8,
+        };
+        if !self.jobs.is_empty() {
+            self.begun = Instant::now();
         }
-        End::Other => {
-            link.kill();
-            // Nobody waits for an answer.
-            counts.abandoned.fetch_add(1, Relaxed); // Relaxed: see `Counts`.
-            return Worker::Gone;
-        }
-        End::Late => {
-            let tail = link.stderr_tail();
-            link.kill();
-            let failure = Failure::TimedOut { ran: begun.elapsed() };
-            let error = call.error(failure).by(link.pid(), tail, link.delivered());
-            (Err(error), &counts.timed_out, Worker::Gone)
-        }
-        End::Lost => {
-            let failure = link.bury().await;
-            let tail = link.stderr_tail();
-            let error = call.error(failure).by(link.pid(), tail, link.delivered());
-            (Err(error), &counts.lost, Worker::Gone)
-        }
-        End::Answer(_) | End::Garbage(_) => {
-            let reason = match end {
-                End::Garbage(malformed) => malformed.to_string(),
-                _ => "it answered to another job".into(),
-            };
-            let tail = link.stderr_tail();
-            link.kill();
-            let error = call.error(Failure::Protocol { reason });
-            (Err(error.by(link.pid(), tail, link.delivered())), &counts.lost, Worker::Gone)
-        }
-    };
-    count.fetch_add(1, Relaxed); // Relaxed: see `Counts`.
-    let _ = answer.send(result);
-    worker
+        let result = open(frame, |failure| {
+            job.call.error(failure).by(link.pid(), link.stderr_tail(), true)
+        });
+        let counts = &shared.counts;
+        let count = if result.is_ok() { &counts.completed } else { &counts.panicked };
+        count.fetch_add(1, Relaxed); // Relaxed: see `Counts`.
+        let _ = job.answer.send(result);
+        true
+    }
 }
 
 /// The result in an answer, or what it says instead.

@@ -265,3 +265,41 @@ async fn many_jobs_a_few_at_a_time() {
     drop(all);
     assert_eq!(pool.run(jobs::add::job(1, 1)).await.unwrap(), 2);
 }
+
+/// Each job is done once, by whichever worker, also when workers with several jobs are lost.
+#[reiver::test]
+async fn jobs_behind_one_that_dies_go_to_another_worker() {
+    let pool = ProcessPool::builder().workers(2).depth(4).stderr(reiver::offload::Stdio::Null);
+    let pool = pool.build();
+    let mark = std::env::temp_dir().join(format!("reiver-offload-depth-{}", std::process::id()));
+    let path = mark.to_str().unwrap().to_owned();
+    let jobs: Vec<_> = (0..600)
+        .map(|i| {
+            let (pool, path) = (pool.clone(), path.clone());
+            reiver::spawn(async move {
+                if i % 50 == 49 {
+                    return pool.run(jobs::abort::job()).await.is_err();
+                }
+                pool.run(jobs::touches::job(path)).await.is_ok()
+            })
+        })
+        .collect();
+    for job in jobs {
+        assert!(job.await.unwrap());
+    }
+    let stats = pool.stats();
+    assert_eq!((stats.completed, stats.lost), (588, 12), "{stats:?}");
+    assert_eq!(std::fs::read(&mark).unwrap().len(), 588);
+    std::fs::remove_file(mark).unwrap();
+    let late = jobs::forever::job().timeout(Duration::from_millis(30));
+    let (late, sums) = reiver::join!(pool.run(late), async {
+        let mut sums = pool.map((0..100).map(|i| jobs::add::job(i, 1))).concurrency(20);
+        let mut sum = 0;
+        while let Some((_, one)) = sums.next().await {
+            sum += one.unwrap();
+        }
+        sum
+    });
+    assert!(matches!(late.unwrap_err().failure(), Failure::TimedOut { .. }));
+    assert_eq!(sums, 5050);
+}

@@ -7,7 +7,7 @@ use super::super::orders::Orders;
 use super::super::registry::{self, Entry, Message, Output};
 use super::{UNFIT, stack};
 use crate::io::ReadBuf;
-use crate::primitive::{Arc, StaticMutex, thread};
+use crate::primitive::{Arc, StaticMutex, clock, thread};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use rustix::process::{Resource, Rlimit};
@@ -105,7 +105,9 @@ impl Channel {
             return self.send(unknown, &Message::default());
         };
         let limited = (head.extra != 0).then(|| limit_memory(head.extra));
+        let begun = clock::now();
         let called = catch_unwind(AssertUnwindSafe(|| entry.call(&payload, &mut blobs)));
+        let took = u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX);
         if let Some(before) = limited {
             let _ = rustix::process::setrlimit(Resource::Data, before);
         }
@@ -113,7 +115,7 @@ impl Channel {
         if orders.report_memory && kind != Kind::TooLarge {
             extra = resident_kib();
         }
-        let sent = self.send(Head::new(kind, head.function, head.job, extra), &message);
+        let sent = self.send(Head::new(kind, took, head.job, extra), &message);
         let buffers = message.blobs.into_iter().chain(blobs).filter_map(Blob::reclaim);
         buffers.for_each(|buffer| self.reader.recycle(buffer));
         sent
