@@ -48,17 +48,17 @@ pub(crate) fn expand(kind: Kind, args: TokenStream, item: TokenStream) -> TokenS
     error.into_iter().chain([function.expand(kind, config)]).collect()
 }
 
-struct Error {
+pub(crate) struct Error {
     span: Span,
     message: String,
 }
 
 impl Error {
-    fn new(span: Span, message: impl Into<String>) -> Self {
+    pub(crate) fn new(span: Span, message: impl Into<String>) -> Self {
         Self { span, message: message.into() }
     }
 
-    fn into_tokens(self) -> TokenStream {
+    pub(crate) fn into_tokens(self) -> TokenStream {
         let mut call = tokens("::core::compile_error!").into_iter().collect::<Vec<_>>();
         let message = TokenTree::from(Literal::string(&self.message));
         call.push(Group::new(Delimiter::Brace, message.into()).into());
@@ -219,7 +219,7 @@ fn number(value: &[TokenTree], span: Span) -> Result<Literal, Error> {
 }
 
 /// A path, or a string with one.
-fn path(value: &[TokenTree], span: Span) -> Result<TokenStream, Error> {
+pub(crate) fn path(value: &[TokenTree], span: Span) -> Result<TokenStream, Error> {
     let path = match string(value) {
         Some(text) => text.parse().map(|path| with_span(path, span)).unwrap_or_default(),
         None => value.iter().cloned().collect::<TokenStream>(),
@@ -309,12 +309,13 @@ impl Config {
 }
 
 /// An `async fn` taken apart.
-struct Function {
+pub(crate) struct Function {
+    pub(crate) name: String,
     /// Everything before the body, without the `async`.
     header: Vec<TokenTree>,
     /// The return type, if one is written.
     output: Option<Vec<TokenTree>>,
-    body: Group,
+    pub(crate) body: Group,
     /// The body may stand in a function of its own.
     alone: bool,
     /// The arguments of a `main`, which has none.
@@ -322,7 +323,7 @@ struct Function {
 }
 
 impl Function {
-    fn parse(kind: Kind, item: TokenStream) -> Result<Self, Error> {
+    pub(crate) fn parse(kind: Kind, item: TokenStream) -> Result<Self, Error> {
         let attribute = match kind {
             Kind::Main => "#[main]",
             Kind::Test => "#[test]",
@@ -359,14 +360,29 @@ impl Function {
         };
         let is_plain = params == name + 1 && stray.is_none();
         let output = output(&header[(params + 1).min(header.len())..]);
+        let text = header[name].to_string();
         header.remove(asyncness);
         Ok(Self {
+            name: text,
             header,
             output,
             body,
             alone: is_plain && (is_main || kind == Kind::Test),
             stray_params: stray.filter(|_| is_main),
         })
+    }
+
+    /// What stands before the body, and the body as a function without arguments, both without the
+    /// return type.
+    pub(crate) fn into_parts(mut self) -> (TokenStream, TokenStream) {
+        let mut body = tokens("async fn __reiver_body()");
+        if let Some(output) = self.output {
+            self.header.truncate(self.header.len() - output.len() - 2);
+            body.extend(tokens("->"));
+            body.extend(output);
+        }
+        body.extend([TokenTree::Group(self.body)]);
+        (self.header.into_iter().collect(), body)
     }
 
     fn expand(self, kind: Kind, config: Config) -> TokenStream {
@@ -442,7 +458,7 @@ fn contains_impl(tokens: &[TokenTree]) -> bool {
 }
 
 /// Tokens without the invisible groups that macro fragments leave around a whole.
-fn ungroup(stream: TokenStream) -> TokenStream {
+pub(crate) fn ungroup(stream: TokenStream) -> TokenStream {
     stream
         .into_iter()
         .flat_map(|token| match token {
@@ -453,11 +469,11 @@ fn ungroup(stream: TokenStream) -> TokenStream {
 }
 
 /// Our own tokens. They name nothing of the user's.
-fn tokens(text: &str) -> TokenStream {
+pub(crate) fn tokens(text: &str) -> TokenStream {
     text.parse().expect("the text is a literal of this file or a crate name")
 }
 
-fn with_span(stream: TokenStream, span: Span) -> TokenStream {
+pub(crate) fn with_span(stream: TokenStream, span: Span) -> TokenStream {
     stream
         .into_iter()
         .map(|mut token| {
@@ -470,10 +486,10 @@ fn with_span(stream: TokenStream, span: Span) -> TokenStream {
         .collect()
 }
 
-fn is_ident(token: &TokenTree, text: &str) -> bool {
+pub(crate) fn is_ident(token: &TokenTree, text: &str) -> bool {
     matches!(token, TokenTree::Ident(ident) if ident.to_string() == text)
 }
 
-fn is_punct(token: &TokenTree, c: char) -> bool {
+pub(crate) fn is_punct(token: &TokenTree, c: char) -> bool {
     matches!(token, TokenTree::Punct(p) if p.as_char() == c)
 }

@@ -109,6 +109,23 @@ impl RuntimeMetrics {
 }
 
 impl RuntimeMetrics {
+    /// How often a worker's work was given to others because it was stuck in a poll.
+    pub fn rescues_count(&self) -> u64 {
+        self.0.rescue.count()
+    }
+
+    /// Workers that are stuck in a poll now, and whose work others do.
+    pub fn num_stuck_workers(&self) -> usize {
+        self.0.rescue.stuck()
+    }
+
+    /// How many slow polls were reported, or would have been if their place had not been before.
+    pub fn slow_polls_count(&self) -> u64 {
+        self.0.rescue.slow_polls()
+    }
+}
+
+impl RuntimeMetrics {
     /// Threads of the pool for blocking jobs, those of the runtime's own lane included.
     pub fn num_blocking_threads(&self) -> usize {
         self.0.pool.metrics().threads
