@@ -28,8 +28,12 @@
 //! | sleep, give up after a time, tick, stop the clock in tests | [`time`] |
 //! | TCP, UDP, Unix sockets, any descriptor | [`net`], [`io::unix::AsyncFd`] |
 //! | read, write, buffer, copy | [`io`] |
+//! | files, directories | [`fs`] |
 //! | children, signals | [`process`], [`signal`] |
+//! | streams | the feature `stream` |
+//! | check that a test ends in time and leaves nothing behind | [`testing`] |
 //! | hyper | the feature `hyper` |
+//! | what you know from tokio or asyncio | [`docs`] |
 //! | test every order of your tasks | [`docs::testing`] |
 //!
 //! Names are tokio's where the concept is tokio's: `tokio = { package = "reiver", … }` compiles for
@@ -44,6 +48,8 @@
 // What `internals` opens to the models is documented for readers of the source, not item by item.
 #![cfg_attr(all(feature = "model", debug_assertions), allow(missing_docs))]
 
+pub mod docs;
+pub mod fs;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 pub mod io;
@@ -53,8 +59,11 @@ pub mod net;
 pub mod process;
 pub mod runtime;
 pub mod signal;
+#[cfg(feature = "stream")]
+pub mod stream;
 pub mod sync;
 pub mod task;
+pub mod testing;
 pub mod time;
 #[cfg(not(feature = "model"))]
 #[path = "macros/without_model.rs"]
@@ -63,19 +72,15 @@ mod unexplored;
 #[path = "macros/without_debug.rs"]
 mod unexplored;
 
-/// Guides.
-pub mod docs {
-    #[doc = include_str!("explore/testing.md")]
-    pub mod testing {}
-}
-
 mod blocking;
 mod driver;
 #[cfg(all(feature = "model", debug_assertions))]
 mod explore;
+mod group;
 mod primitive;
 mod reactor;
 mod scheduler;
+mod stdio;
 mod tasks;
 mod timer;
 mod util;
@@ -118,5 +123,8 @@ pub mod internals {
     }
     pub mod timer {
         pub use crate::timer::*;
+    }
+    pub mod util {
+        pub use crate::util::outbox::*;
     }
 }

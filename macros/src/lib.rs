@@ -26,7 +26,7 @@ use proc_macro::TokenStream;
 ///
 /// * `flavor = "multi_thread"` (the default) or `"current_thread"`.
 /// * `worker_threads = N`: with the flavor `multi_thread` only.
-/// * `start_paused = true`: the clock starts paused; with the flavor `current_thread` only.
+/// * `start_paused = true`: the clock starts paused.
 /// * `crate = "path"` or `crate = path`: where reiver is found. Needed only when the package does
 ///   not depend on reiver itself, for example because another crate re-exports it. A dependency
 ///   under another name (`tokio = { package = "reiver", … }`) is found without it.
@@ -58,7 +58,13 @@ pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Arguments
 ///
-/// Those of [`macro@main`].
+/// Those of [`macro@main`], and
+///
+/// * `deadline = SECONDS`: in real time; a test that takes longer fails and lists its tasks.
+/// * `leak_check = true`: the test fails if it leaves tasks, blocking jobs, timers or registered
+///   descriptors behind.
+///
+/// What the checks do in detail stands at `reiver::testing`.
 ///
 /// # Examples
 ///

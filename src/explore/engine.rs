@@ -31,7 +31,7 @@ pub(super) fn spawn_root<F: Future + 'static>(
 ) -> JoinHandle<F::Output> {
     // SAFETY: every task of an explored runtime is polled and dropped on the OS thread that explores,
     // and the output is taken there. What is not `Send` never leaves it.
-    unsafe { shared.spawn(body, Some("root".into()), location) }
+    unsafe { shared.spawn(body, Some(Box::from("root")).into(), location) }
 }
 
 /// What the body says about the execution, once it has ended. A panic has been noted already.

@@ -105,6 +105,11 @@ impl Reactor {
         unsafe { Registration::open(slot, fd, interest, assumed) }
     }
 
+    /// How many descriptors are registered.
+    pub(crate) fn len(&self) -> usize {
+        self.directory.lock().chunks.iter().map(|chunk| chunk.len()).sum()
+    }
+
     #[cold]
     fn grow(&self, home: usize) -> io::Result<Slot> {
         let (chunk, slot) = {

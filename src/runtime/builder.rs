@@ -4,6 +4,7 @@ use super::{Handle, Runtime};
 use crate::blocking::{Body, Config, Pool};
 use crate::primitive::{Arc, explore, num_cpus, thread};
 use crate::scheduler::{self, Shared};
+use crate::task::UnhandledPanic;
 use crate::util::abort::AbortOnUnwind;
 use std::sync::Weak;
 use std::time::Duration;
@@ -43,6 +44,7 @@ pub struct Builder {
     on_thread_start: Option<Hook>,
     on_thread_stop: Option<Hook>,
     start_paused: bool,
+    on_panic: UnhandledPanic,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,6 +77,7 @@ impl Builder {
             on_thread_start: None,
             on_thread_stop: None,
             start_paused: false,
+            on_panic: UnhandledPanic::Ignore,
         }
     }
 
@@ -176,6 +179,32 @@ impl Builder {
         self
     }
 
+    /// What happens when a task panics, for tasks that were not spawned with a policy of
+    /// [their own](crate::task::Builder::unhandled_panic). By default nothing but what whoever awaits the
+    /// task does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reiver::runtime::{Builder, UnhandledPanic};
+    /// use std::panic::{AssertUnwindSafe, catch_unwind};
+    /// let runtime = Builder::new_multi_thread()
+    ///     .unhandled_panic(UnhandledPanic::ShutdownRuntime)
+    ///     .build()?;
+    /// let main = AssertUnwindSafe(|| {
+    ///     runtime.block_on(async {
+    ///         reiver::spawn(async { panic!("nobody looks") });
+    ///         std::future::pending::<()>().await
+    ///     })
+    /// });
+    /// assert!(catch_unwind(main).is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn unhandled_panic(&mut self, policy: UnhandledPanic) -> &mut Self {
+        self.on_panic = policy;
+        self
+    }
+
     /// Builds the runtime and starts its workers.
     ///
     /// # Errors
@@ -190,6 +219,7 @@ impl Builder {
         };
         let threads = self.threads();
         let (shared, seats) = Shared::new(workers, |weak| self.pool(weak, threads.clone()))?;
+        shared.set_panic_policy(self.on_panic);
         if self.start_paused {
             shared.driver.clock().pause();
         }

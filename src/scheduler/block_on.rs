@@ -22,7 +22,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Wake, Waker};
 
 /// Wakes a root: sets its flag, and reaches the thread that polls it.
-struct RootWaker {
+pub(super) struct RootWaker {
     woken: AtomicBool,
     reach: Reach,
 }
@@ -80,7 +80,26 @@ struct FutureRoot<'a, F: Future> {
     waker: Waker,
     /// Tasks that go first, because the future woke itself while they were queued.
     behind: usize,
-    result: Option<Result<F::Output, Box<dyn Any + Send>>>,
+    result: Option<Result<F::Output, Stopped>>,
+    /// The runtime knows whom to wake when it ends before its time.
+    known: bool,
+}
+
+/// Why there is no output.
+enum Stopped {
+    Panic(Box<dyn Any + Send>),
+    /// The runtime ended, by this cause.
+    Doomed(String),
+}
+
+impl Stopped {
+    #[track_caller]
+    fn panic(self) -> ! {
+        match self {
+            Self::Panic(payload) => resume_unwind(payload),
+            Self::Doomed(cause) => panic!("{cause}"),
+        }
+    }
 }
 
 impl<F: Future> Root for FutureRoot<'_, F> {
@@ -92,6 +111,10 @@ impl<F: Future> Root for FutureRoot<'_, F> {
         if !self.flag.take() {
             return ControlFlow::Continue(());
         }
+        if let Some(cause) = worker.shared().doom.cause() {
+            self.result = Some(Err(Stopped::Doomed(cause)));
+            return ControlFlow::Break(());
+        }
         let mut cx = Context::from_waker(&self.waker);
         let future = self.future.as_mut();
         // Caught, to leave the loop in order; thrown again by `block_on`.
@@ -100,13 +123,19 @@ impl<F: Future> Root for FutureRoot<'_, F> {
         });
         match poll {
             Ok(Poll::Pending) => {
+                if !self.known {
+                    self.known = true;
+                    if !worker.shared().doom.tell(Arc::downgrade(&self.flag)) {
+                        self.flag.wake_by_ref();
+                    }
+                }
                 if self.flag.is_set() {
                     self.behind = worker.queued();
                 }
                 return ControlFlow::Continue(());
             }
             Ok(Poll::Ready(output)) => self.result = Some(Ok(output)),
-            Err(panic) => self.result = Some(Err(panic)),
+            Err(panic) => self.result = Some(Err(Stopped::Panic(panic))),
         }
         ControlFlow::Break(())
     }
@@ -167,7 +196,7 @@ impl Shared {
         let guest = Guest::new(self)?;
         let flag = RootWaker::new(Reach::Seat(self.clone(), guest.seat));
         let waker = Waker::from(flag.clone());
-        let mut root = FutureRoot { future, flag, waker, behind: 0, result: None };
+        let mut root = FutureRoot { future, flag, waker, behind: 0, result: None, known: false };
         guest.run(&mut root);
         // Dropped while this thread had its only slot: who drives a runtime ends it. Asked after the
         // slot was given back, so that one of the two sees the other.
@@ -176,7 +205,7 @@ impl Shared {
         }
         match root.result.expect("the loop ends when the root has") {
             Ok(output) => Some(output),
-            Err(panic) => resume_unwind(panic),
+            Err(stopped) => stopped.panic(),
         }
     }
 
@@ -186,8 +215,14 @@ impl Shared {
         let flag = RootWaker::new(Reach::Thread(thread::current()));
         let waker = Waker::from(flag.clone());
         let mut cx = Context::from_waker(&waker);
+        if !self.doom.tell(Arc::downgrade(&flag)) {
+            flag.wake_by_ref();
+        }
         loop {
             if flag.take() {
+                if let Some(cause) = self.doom.cause() {
+                    panic!("{cause}");
+                }
                 let poll = budget::with_budget(|| future.as_mut().poll(&mut cx));
                 if let Poll::Ready(output) = poll {
                     return output;

@@ -69,7 +69,7 @@ impl Shared {
         R: Send + 'static,
     {
         // SAFETY: the bounds allow any thread to run the closure and to have its output.
-        unsafe { self.spawn(async move { f() }, name, location) }
+        unsafe { self.spawn(async move { f() }, name.into(), location) }
     }
 
     /// Moves the clock to the next timer, or by `late` beyond it, and fires what is due. `false`: there

@@ -3,6 +3,7 @@
 
 mod block_on;
 mod current;
+mod doom;
 mod explored;
 mod idle;
 mod park;
@@ -31,8 +32,11 @@ use crate::primitive::atomic::AtomicBool;
 use crate::primitive::deque::{self, Injector};
 use crate::primitive::explore::Explored;
 use crate::primitive::{Arc, Mutex, explore, in_model, thread};
-use crate::task::{Header, JoinHandle, Registry, Runnable, Schedule, Spawn, TaskInfo, Why};
+use crate::task::{
+    Given, Header, JoinHandle, Registry, Runnable, Schedule, Spawn, TaskInfo, UnhandledPanic, Why,
+};
 use crate::util::pad::Pad;
+use doom::Doom;
 use slot::Slot;
 use std::future::Future;
 use std::panic::Location;
@@ -64,6 +68,7 @@ pub struct Shared {
     closed: AtomicBool,
     /// Blocking jobs that must end before a paused clock may jump.
     holding_clock: Mutex<usize>,
+    doom: Doom,
     pub(crate) threads: Threads,
     /// Who runs the tasks of this runtime instead of workers. Only model builds have such runtimes.
     explored: Explored<Box<dyn Engine>>,
@@ -122,6 +127,7 @@ impl Shared {
             registry: Registry::new(seats + homes),
             closed: AtomicBool::new(false),
             holding_clock: Mutex::new(0),
+            doom: Doom::new(),
             threads: Threads::default(),
             explored,
         });
@@ -136,7 +142,7 @@ impl Shared {
     pub(crate) unsafe fn spawn<F: Future>(
         self: &Arc<Self>,
         future: F,
-        name: Option<Box<str>>,
+        given: Given,
         location: &'static Location<'static>,
     ) -> JoinHandle<F::Output> {
         current::worker_of(Arc::as_ptr(self), |worker| {
@@ -145,7 +151,7 @@ impl Shared {
                 scheduler: Home(Arc::as_ptr(self)),
                 registry: &self.registry,
                 home: home as u16,
-                name,
+                given,
                 location,
             };
             // SAFETY: the caller's. The pointer in `Home` follows the rule of its type.
@@ -183,6 +189,25 @@ impl Shared {
             Ok(handle) => handle,
             Err(refused) => panic!("{refused}"),
         }
+    }
+
+    /// Runs a job of the runtime's own on the pool's lane for those. It holds a paused clock.
+    ///
+    /// # Errors
+    ///
+    /// If the pool has no thread yet and the system refuses to start one.
+    pub(crate) fn spawn_own<F, R>(&self, spec: Spec, f: F) -> io::Result<JoinHandle<R>>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        let announced = self.hold_clock();
+        self.pool.spawn(Spec { announced, home: self.home(), ..spec }, f).map_err(|refused| {
+            if announced {
+                self.release_clock();
+            }
+            refused.into()
+        })
     }
 
     /// What a user's closure is spawned with. From here on it holds a paused clock.
@@ -334,6 +359,11 @@ impl Schedule for Home {
                 shared.inject(task);
             }
         });
+    }
+
+    fn panicked(&self, task: &TaskInfo, message: &str, policy: Option<UnhandledPanic>) {
+        // SAFETY: the task is listed until `release`, or its spawner, who drops it, holds `Shared`.
+        unsafe { &*self.0 }.panicked(task, message, policy);
     }
 
     fn release(&self, task: &Header) {

@@ -3,7 +3,7 @@
 use super::cell::Header;
 use super::harness::release;
 use super::state::{Detach, JoinSlot, Wake};
-use super::{Id, JoinError, Why, budget};
+use super::{Id, JoinError, TaskInfo, Why, budget};
 use crate::primitive::explore;
 use std::fmt;
 use std::future::Future;
@@ -27,6 +27,11 @@ impl TaskRef {
     fn header(&self) -> &Header {
         // SAFETY: the reference keeps the cell.
         unsafe { self.0.as_ref() }
+    }
+
+    fn info(&self) -> TaskInfo {
+        // SAFETY: the reference keeps the cell.
+        unsafe { TaskInfo::of(self.0) }
     }
 
     fn abort(&self) {
@@ -121,6 +126,11 @@ impl<T> JoinHandle<T> {
     /// The id of the task.
     pub fn id(&self) -> Id {
         self.task.header().id
+    }
+
+    /// What the task is, for reports.
+    pub(crate) fn info(&self) -> TaskInfo {
+        self.task.info()
     }
 
     /// Has `waker` woken when the task ends, once. `false`: it has ended already.
@@ -226,6 +236,15 @@ pub struct AbortHandle {
 }
 
 impl AbortHandle {
+    /// # Safety
+    ///
+    /// The task is alive.
+    pub(super) unsafe fn of(task: NonNull<Header>) -> Self {
+        // SAFETY: the caller's; the new reference is this handle's.
+        unsafe { task.as_ref() }.state.retain();
+        Self { task: TaskRef(task) }
+    }
+
     /// As [`JoinHandle::abort`].
     pub fn abort(&self) {
         self.task.abort();
