@@ -31,8 +31,10 @@
 //! | files, directories | [`fs`] |
 //! | children, signals | [`process`], [`signal`] |
 //! | streams | the feature `stream` |
+//! | check that a test ends in time and leaves nothing behind | [`testing`] |
 //! | hyper | the feature `hyper` |
 //! | what you know from tokio or asyncio | [`docs`] |
+//! | test every order of your tasks | [`docs::testing`] |
 //!
 //! Names are tokio's where the concept is tokio's: `tokio = { package = "reiver", … }` compiles for
 //! ordinary programs. Everything is always on; tokio's feature names are accepted and change nothing.
@@ -61,10 +63,19 @@ pub mod signal;
 pub mod stream;
 pub mod sync;
 pub mod task;
+pub mod testing;
 pub mod time;
+#[cfg(not(feature = "model"))]
+#[path = "macros/without_model.rs"]
+mod unexplored;
+#[cfg(all(feature = "model", not(debug_assertions)))]
+#[path = "macros/without_debug.rs"]
+mod unexplored;
 
 mod blocking;
 mod driver;
+#[cfg(all(feature = "model", debug_assertions))]
+mod explore;
 mod group;
 mod primitive;
 mod reactor;
@@ -75,8 +86,11 @@ mod timer;
 mod util;
 
 #[cfg(feature = "macros")]
-pub use reiver_macros::{main, test};
+pub use reiver_macros::{main, model, sim, test};
 pub use task::{spawn, spawn_blocking};
+
+#[cfg(all(feature = "model", debug_assertions))]
+pub use explore::{model, sim};
 
 /// The door through which the models in `loom-tests/` reach the parts: what is `pub` inside a
 /// private module. It exists in model builds only and is no part of the API.
@@ -85,6 +99,9 @@ pub use task::{spawn, spawn_blocking};
 pub mod internals {
     pub mod blocking {
         pub use crate::blocking::*;
+    }
+    pub mod explore {
+        pub use crate::explore::choices;
     }
     pub mod primitive {
         pub use crate::primitive::*;

@@ -52,7 +52,7 @@ async fn main() {
 
     // asyncio's `call_soon_threadsafe`.
     let (handle, hello) = (Handle::current(), say("from a thread"));
-    std::thread::spawn(move || handle.spawn(async { hello() })).join().unwrap().await.unwrap();
+    std::thread::spawn(move || handle.spawn(async move { hello() })).join().unwrap().await.unwrap();
 
     at.await.unwrap();
     later.await.unwrap();

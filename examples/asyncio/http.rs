@@ -81,7 +81,7 @@ async fn main() -> Result<(), Failure> {
 
     assert_eq!(pages[7], "this is /page/7");
     assert!(one_by_one >= 10 * LATENCY && at_once >= LATENCY);
-    assert!(at_once < 5 * LATENCY, "they waited for each other");
+    assert!(at_once < 8 * LATENCY, "they waited for each other");
     serving.abort();
     Ok(())
 }

@@ -38,8 +38,8 @@ async fn main() {
 
     let begin = Instant::now();
     let failed = scope(async |group: Group| {
-        group.spawn_named("patient", async { Ok(work("patient", 60_000).await) });
-        group.spawn_named("hasty", async {
+        let _ = group.spawn_named("patient", async { Ok(work("patient", 60_000).await) });
+        let _ = group.spawn_named("hasty", async {
             sleep(Duration::from_millis(100)).await;
             Err::<(), _>("this is no number".into())
         });

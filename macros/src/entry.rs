@@ -10,6 +10,9 @@
 //! }
 //! ```
 //!
+//! With `deadline` or `leak_check` the call is
+//! `::reiver::testing::Checks::new().….run(::reiver::runtime::Builder::….enable_all(), …)`.
+//!
 //! The body keeps its tokens and spans, and only the body of an `async fn` knows its type: around an
 //! `async` block or closure, the compiler reports a wrong tail expression or `return` at `block_on`
 //! or at the return type (tried with 1.95; tokio moves spans around to soften that). A function in a
@@ -45,17 +48,17 @@ pub(crate) fn expand(kind: Kind, args: TokenStream, item: TokenStream) -> TokenS
     error.into_iter().chain([function.expand(kind, config)]).collect()
 }
 
-struct Error {
+pub(crate) struct Error {
     span: Span,
     message: String,
 }
 
 impl Error {
-    fn new(span: Span, message: impl Into<String>) -> Self {
+    pub(crate) fn new(span: Span, message: impl Into<String>) -> Self {
         Self { span, message: message.into() }
     }
 
-    fn into_tokens(self) -> TokenStream {
+    pub(crate) fn into_tokens(self) -> TokenStream {
         let mut call = tokens("::core::compile_error!").into_iter().collect::<Vec<_>>();
         let message = TokenTree::from(Literal::string(&self.message));
         call.push(Group::new(Delimiter::Brace, message.into()).into());
@@ -75,6 +78,8 @@ struct Args {
     flavor: Option<(Flavor, Span)>,
     worker_threads: Option<Literal>,
     start_paused: Option<(bool, Span)>,
+    deadline: Option<Literal>,
+    leak_check: Option<(bool, Span)>,
     path: Option<TokenStream>,
 }
 
@@ -83,6 +88,8 @@ struct Config {
     flavor: Flavor,
     worker_threads: Option<Literal>,
     start_paused: Option<bool>,
+    deadline: Option<Literal>,
+    leak_check: bool,
     path: Option<TokenStream>,
 }
 
@@ -123,18 +130,24 @@ impl Args {
             "flavor" => self.flavor.replace((flavor(value, span)?, span)).is_some(),
             "worker_threads" => self.worker_threads.replace(number(value, span)?).is_some(),
             "start_paused" => {
-                let paused = match value {
-                    [TokenTree::Ident(i)] if i.to_string() == "true" => true,
-                    [TokenTree::Ident(i)] if i.to_string() == "false" => false,
-                    _ => return Err(Error::new(span, "`start_paused` is `true` or `false`")),
-                };
+                let paused = boolean(&text, value, span)?;
                 self.start_paused.replace((paused, name.span())).is_some()
             }
+            "leak_check" => {
+                let check = boolean(&text, value, span)?;
+                self.leak_check.replace((check, name.span())).is_some()
+            }
+            "deadline" => match value {
+                [TokenTree::Literal(n)] if is_number(n) => {
+                    self.deadline.replace(n.clone()).is_some()
+                }
+                _ => return Err(Error::new(span, "`deadline` is a number of seconds")),
+            },
             "crate" => self.path.replace(path(value, span)?).is_some(),
             _ => {
                 let message = format!(
                     "unknown argument `{text}`: expected `flavor`, `worker_threads`, \
-                     `start_paused` or `crate`"
+                     `start_paused`, `deadline`, `leak_check` or `crate`"
                 );
                 return Err(Error::new(name.span(), message));
             }
@@ -152,14 +165,16 @@ impl Args {
             let message = "`worker_threads` needs `flavor = \"multi_thread\"`";
             return Err(Error::new(threads.span(), message));
         }
-        if let (Some((true, span)), Flavor::MultiThread) = (self.start_paused, flavor) {
-            let message = "`start_paused` needs `flavor = \"current_thread\"`";
-            return Err(Error::new(span, message));
+        let checks = self.deadline.as_ref().map(Literal::span);
+        if let (Some(span), Kind::Main) = (checks.or(self.leak_check.map(|(_, s)| s)), kind) {
+            return Err(Error::new(span, "`deadline` and `leak_check` are for tests"));
         }
         Ok(Config {
             flavor,
             worker_threads: self.worker_threads,
             start_paused: self.start_paused.map(|(paused, _)| paused),
+            deadline: self.deadline,
+            leak_check: self.leak_check.is_some_and(|(check, _)| check),
             path: self.path,
         })
     }
@@ -179,9 +194,21 @@ fn flavor(value: &[TokenTree], span: Span) -> Result<Flavor, Error> {
     }
 }
 
+fn boolean(name: &str, value: &[TokenTree], span: Span) -> Result<bool, Error> {
+    match value {
+        [TokenTree::Ident(i)] if i.to_string() == "true" => Ok(true),
+        [TokenTree::Ident(i)] if i.to_string() == "false" => Ok(false),
+        _ => Err(Error::new(span, format!("`{name}` is `true` or `false`"))),
+    }
+}
+
+fn is_number(literal: &Literal) -> bool {
+    literal.to_string().starts_with(|c: char| c.is_ascii_digit())
+}
+
 fn number(value: &[TokenTree], span: Span) -> Result<Literal, Error> {
     match value {
-        [TokenTree::Literal(n)] if n.to_string().starts_with(|c: char| c.is_ascii_digit()) => {
+        [TokenTree::Literal(n)] if is_number(n) => {
             if n.to_string() == "0" {
                 return Err(Error::new(span, "`worker_threads` is at least 1"));
             }
@@ -192,7 +219,7 @@ fn number(value: &[TokenTree], span: Span) -> Result<Literal, Error> {
 }
 
 /// A path, or a string with one.
-fn path(value: &[TokenTree], span: Span) -> Result<TokenStream, Error> {
+pub(crate) fn path(value: &[TokenTree], span: Span) -> Result<TokenStream, Error> {
     let path = match string(value) {
         Some(text) => text.parse().map(|path| with_span(path, span)).unwrap_or_default(),
         None => value.iter().cloned().collect::<TokenStream>(),
@@ -224,15 +251,46 @@ impl Config {
             Kind::Main => Flavor::MultiThread,
             Kind::Test => Flavor::CurrentThread,
         };
-        Self { flavor, worker_threads: None, start_paused: None, path: None }
+        Self {
+            flavor,
+            worker_threads: None,
+            start_paused: None,
+            deadline: None,
+            leak_check: false,
+            path: None,
+        }
     }
 
-    /// The expression that builds the runtime.
-    fn runtime(self) -> TokenStream {
-        let mut out = self.path.unwrap_or_else(|| {
+    /// The expression that runs the future `__reiver_body()`.
+    fn run(mut self) -> TokenStream {
+        let path = self.path.take().unwrap_or_else(|| {
             let name = manifest::crate_name();
             tokens(&format!("::{name}"))
         });
+        let (deadline, leak_check) = (self.deadline.take(), self.leak_check);
+        let builder = self.builder(path.clone());
+        if deadline.is_none() && !leak_check {
+            let mut out = builder;
+            out.extend(tokens(".build().expect(\"the runtime could not be built\")"));
+            out.extend(tokens(".block_on(__reiver_body())"));
+            return out;
+        }
+        let mut out = path;
+        out.extend(tokens(&format!("::testing::Checks::new().leak_check({leak_check})")));
+        if let Some(seconds) = deadline {
+            let duration = format!("::core::time::Duration::from_secs_f64({seconds} as f64)");
+            out.extend(tokens(&format!(".deadline({duration})")));
+        }
+        let mut arguments = builder;
+        arguments.extend(tokens(", __reiver_body()"));
+        out.extend(tokens(".run"));
+        out.extend([TokenTree::from(Group::new(Delimiter::Parenthesis, arguments))]);
+        out
+    }
+
+    /// The expression that is a builder of the runtime, by reference.
+    fn builder(self, path: TokenStream) -> TokenStream {
+        let mut out = path;
         out.extend(tokens(match self.flavor {
             Flavor::MultiThread => "::runtime::Builder::new_multi_thread()",
             Flavor::CurrentThread => "::runtime::Builder::new_current_thread()",
@@ -246,18 +304,18 @@ impl Config {
         if let Some(paused) = self.start_paused {
             out.extend(tokens(&format!(".start_paused({paused})")));
         }
-        out.extend(tokens(".build().expect(\"the runtime could not be built\")"));
         out
     }
 }
 
 /// An `async fn` taken apart.
-struct Function {
+pub(crate) struct Function {
+    pub(crate) name: String,
     /// Everything before the body, without the `async`.
     header: Vec<TokenTree>,
     /// The return type, if one is written.
     output: Option<Vec<TokenTree>>,
-    body: Group,
+    pub(crate) body: Group,
     /// The body may stand in a function of its own.
     alone: bool,
     /// The arguments of a `main`, which has none.
@@ -265,7 +323,7 @@ struct Function {
 }
 
 impl Function {
-    fn parse(kind: Kind, item: TokenStream) -> Result<Self, Error> {
+    pub(crate) fn parse(kind: Kind, item: TokenStream) -> Result<Self, Error> {
         let attribute = match kind {
             Kind::Main => "#[main]",
             Kind::Test => "#[test]",
@@ -302,14 +360,29 @@ impl Function {
         };
         let is_plain = params == name + 1 && stray.is_none();
         let output = output(&header[(params + 1).min(header.len())..]);
+        let text = header[name].to_string();
         header.remove(asyncness);
         Ok(Self {
+            name: text,
             header,
             output,
             body,
             alone: is_plain && (is_main || kind == Kind::Test),
             stray_params: stray.filter(|_| is_main),
         })
+    }
+
+    /// What stands before the body, and the body as a function without arguments, both without the
+    /// return type.
+    pub(crate) fn into_parts(mut self) -> (TokenStream, TokenStream) {
+        let mut body = tokens("async fn __reiver_body()");
+        if let Some(output) = self.output {
+            self.header.truncate(self.header.len() - output.len() - 2);
+            body.extend(tokens("->"));
+            body.extend(output);
+        }
+        body.extend([TokenTree::Group(self.body)]);
+        (self.header.into_iter().collect(), body)
     }
 
     fn expand(self, kind: Kind, config: Config) -> TokenStream {
@@ -334,8 +407,8 @@ impl Function {
         }
 
         let mut run = tokens("return");
-        run.extend(config.runtime());
-        run.extend(tokens(".block_on(__reiver_body()) ;"));
+        run.extend(config.run());
+        run.extend(tokens(";"));
         // For `-> !`, and for a user's own choice of lints. The body is not under it.
         inner.extend(tokens(
             "#[allow(unreachable_code, clippy::diverging_sub_expression, clippy::expect_used, \
@@ -385,7 +458,7 @@ fn contains_impl(tokens: &[TokenTree]) -> bool {
 }
 
 /// Tokens without the invisible groups that macro fragments leave around a whole.
-fn ungroup(stream: TokenStream) -> TokenStream {
+pub(crate) fn ungroup(stream: TokenStream) -> TokenStream {
     stream
         .into_iter()
         .flat_map(|token| match token {
@@ -396,11 +469,11 @@ fn ungroup(stream: TokenStream) -> TokenStream {
 }
 
 /// Our own tokens. They name nothing of the user's.
-fn tokens(text: &str) -> TokenStream {
+pub(crate) fn tokens(text: &str) -> TokenStream {
     text.parse().expect("the text is a literal of this file or a crate name")
 }
 
-fn with_span(stream: TokenStream, span: Span) -> TokenStream {
+pub(crate) fn with_span(stream: TokenStream, span: Span) -> TokenStream {
     stream
         .into_iter()
         .map(|mut token| {
@@ -413,10 +486,10 @@ fn with_span(stream: TokenStream, span: Span) -> TokenStream {
         .collect()
 }
 
-fn is_ident(token: &TokenTree, text: &str) -> bool {
+pub(crate) fn is_ident(token: &TokenTree, text: &str) -> bool {
     matches!(token, TokenTree::Ident(ident) if ident.to_string() == text)
 }
 
-fn is_punct(token: &TokenTree, c: char) -> bool {
+pub(crate) fn is_punct(token: &TokenTree, c: char) -> bool {
     matches!(token, TokenTree::Punct(p) if p.as_char() == c)
 }

@@ -1,4 +1,4 @@
-//! For those who come from elsewhere: what they know, and what it is here.
+//! For those who come from elsewhere: what they know, and what it is here. And a guide to tests.
 //!
 //! In the tables *works* means the same name and behaviour (or that behaviour under the name that is given),
 //! *differs* says how, *not* says why. The last column names the tests that show it, as `file::test` in
@@ -11,3 +11,6 @@ pub mod from_tokio {}
 
 #[doc = include_str!("asyncio.md")]
 pub mod from_asyncio {}
+
+#[doc = include_str!("../explore/testing.md")]
+pub mod testing {}

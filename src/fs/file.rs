@@ -23,8 +23,9 @@ const MAX_BUF_SIZE: usize = 2 * 1024 * 1024;
 
 /// An open file.
 ///
-/// It reads, writes and seeks by [`io`](crate::io)'s traits. Each read is a job on the blocking pool: put a
-/// [`BufReader`](crate::io::BufReader) around it to read small pieces. Writes are gathered: a write that is
+/// It reads, writes and seeks by [`io`](crate::io)'s traits. A read is a job on the blocking pool, unless it is of
+/// at most 64 KiB that are in memory (on Linux): put a [`BufReader`](crate::io::BufReader) around it to read small
+/// pieces. Writes are gathered: a write that is
 /// done has been *taken*, and follows the one before; `flush` waits until the system has them all, and
 /// [`sync_all`](Self::sync_all) until the disk has. The first error of a write is given by the next write,
 /// flush or sync.

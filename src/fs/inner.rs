@@ -4,12 +4,14 @@
 //! its end first, also if the future that began it was dropped. So operations happen in the order in which
 //! they were first polled. Only writes may join the job that is at work (`util/outbox.rs`).
 //!
+//! A small read of what is in memory needs no job, where the system can tell (`cached/`).
+//!
 //! The position is the descriptor's own, which duplicates and other processes may share. It is where the
 //! program thinks it is, but for bytes that a dropped future has read: `unread`. They are given to the next
 //! read, and given back by moving the position before anything that depends on it.
 
 use super::writing::Writing;
-use super::{start, start_mandatory};
+use super::{cached, start, start_mandatory};
 use crate::io::ReadBuf;
 use crate::primitive::Arc;
 use crate::task::JoinHandle;
@@ -21,6 +23,10 @@ use std::io::{self, IoSlice, Seek, SeekFrom};
 use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+
+/// The most bytes that are read on the worker itself, if they are in memory: a copy of so many takes about
+/// as long as handing a job over. Larger reads are worth a job.
+const CACHED_MOST: usize = 64 * 1024;
 
 /// What is under way with a file, and what it leaves.
 #[derive(Default)]
@@ -141,6 +147,12 @@ impl Inner {
                 return Poll::Ready(Ok(()));
             }
             let wanted = buf.remaining().min(most);
+            if wanted <= CACHED_MOST {
+                if let Some(read) = cached::read(file, buf.initialize_unfilled_to(wanted)) {
+                    buf.advance(read);
+                    return Poll::Ready(Ok(()));
+                }
+            }
             let mut bytes = mem::take(&mut self.unread).bytes;
             let file = file.clone();
             self.job = Some(Job::Read(start(move || (read(&file, &mut bytes, wanted), bytes))?));

@@ -3,8 +3,8 @@
 //! Systems have no file operations that can be waited for by a poller: they block. So each of these is
 //! a job on the blocking pool, in the lane that is reserved for the runtime's own jobs: it never waits
 //! behind a program's [`spawn_blocking`](crate::task::spawn_blocking). A job costs some microseconds. What
-//! handles a file as a whole ([`read`], [`write`], [`copy`]) is one job; a [`File`] is a job for each read,
-//! and gathers what is written while the last write is under way.
+//! handles a file as a whole ([`read`], [`write`](write()), [`copy`]) is one job; a [`File`] gathers what is written while the
+//! last write is under way, and its reads are jobs unless they are small and in memory.
 //!
 //! Names and behaviour are tokio's, and behind them [`std::fs`]'s. Paths are those of the process: its
 //! current directory is looked at when the operation runs.
@@ -41,6 +41,13 @@
 //! [`io::stdin`]: crate::io::stdin
 //! [`AsyncFd`]: crate::io::unix::AsyncFd
 
+/// Reads that do not wait, by system.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[path = "cached/linux.rs"]
+mod cached;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[path = "cached/other.rs"]
+mod cached;
 mod dir;
 mod file;
 mod inner;

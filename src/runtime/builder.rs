@@ -2,7 +2,7 @@
 
 use super::{Handle, Runtime};
 use crate::blocking::{Body, Config, Pool};
-use crate::primitive::{Arc, num_cpus, thread};
+use crate::primitive::{Arc, explore, num_cpus, thread};
 use crate::scheduler::{self, Listener, Rescue, Settings, Shared, SlowPoll};
 use crate::task::UnhandledPanic;
 use crate::util::abort::AbortOnUnwind;
@@ -279,6 +279,7 @@ impl Builder {
     /// If the poller cannot be made or a thread cannot be started (out of descriptors or threads), or
     /// if `REIVER_WORKER_THREADS` is no number from 1 to 32768.
     pub fn build(&mut self) -> io::Result<Runtime> {
+        explore::forbid("a runtime of its own: use the one that the body runs in");
         let workers = match self.flavor {
             Flavor::CurrentThread => 0,
             Flavor::MultiThread => self.workers()?,

@@ -51,6 +51,11 @@ impl RuntimeMetrics {
         self.0.driver.timers.len()
     }
 
+    /// Descriptors that are registered with the poller.
+    pub fn num_io_sources(&self) -> usize {
+        self.0.driver.reactor.len()
+    }
+
     /// Tasks from other threads that no worker has taken yet.
     pub fn global_queue_depth(&self) -> usize {
         self.0.injected()

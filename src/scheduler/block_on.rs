@@ -12,7 +12,7 @@ use super::worker::{Root, Worker};
 use super::{Free, Guests, Shared, current};
 use crate::blocking::Spec;
 use crate::primitive::atomic::{AtomicBool, Ordering::*};
-use crate::primitive::{Arc, deque, thread};
+use crate::primitive::{Arc, deque, explore, thread};
 use crate::task::{Runnable, budget};
 use std::any::Any;
 use std::cmp::Reverse;
@@ -186,6 +186,7 @@ impl Shared {
     /// could make progress while this thread waits.
     #[track_caller]
     pub(crate) fn block_on<F: Future>(self: &Arc<Self>, future: F, share: Share) -> F::Output {
+        explore::forbid("`block_on`, which stops its thread: await the future or spawn it");
         if current::worker(|worker| worker.is_some()) {
             return block_in_place(|| self.block_on(future, Share::Wait));
         }

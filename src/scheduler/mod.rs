@@ -5,6 +5,7 @@ mod block_on;
 mod current;
 mod doom;
 mod doze;
+mod explored;
 mod gate;
 mod idle;
 mod monitor;
@@ -18,6 +19,8 @@ mod worker;
 
 pub(crate) use block_on::{Share, block_in_place};
 pub(crate) use current::{Entered, enter, is_under_worker_of, runtime, with_runtime, worker};
+#[allow(unused_imports)] // only model builds explore
+pub(crate) use explored::Engine;
 // Some of these names are for the models only.
 pub use crate::primitive::watch::Frame;
 #[allow(unused_imports)]
@@ -40,7 +43,8 @@ use crate::blocking::{Pool, Spec};
 use crate::driver::Driver;
 use crate::primitive::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use crate::primitive::deque::{self, Injector};
-use crate::primitive::{Arc, Mutex, in_model, thread};
+use crate::primitive::explore::Explored;
+use crate::primitive::{Arc, Mutex, explore, in_model, thread};
 use crate::task::{
     Given, Header, Id, JoinHandle, Registry, Runnable, Schedule, Spawn, TaskInfo, UnhandledPanic,
     Why,
@@ -89,6 +93,8 @@ pub struct Shared {
     holding_clock: Mutex<usize>,
     doom: Doom,
     pub(crate) threads: Threads,
+    /// Who runs the tasks of this runtime instead of workers. Only model builds have such runtimes.
+    explored: Explored<Box<dyn Engine>>,
 }
 
 #[derive(Default)]
@@ -131,10 +137,21 @@ impl Shared {
         settings: Settings,
         pool: impl FnOnce(Weak<Self>) -> Pool,
     ) -> io::Result<(Arc<Self>, Seats)> {
+        Self::with_engine(workers, settings, pool, Explored::NONE)
+    }
+
+    fn with_engine(
+        workers: usize,
+        settings: Settings,
+        pool: impl FnOnce(Weak<Self>) -> Pool,
+        explored: Explored<Box<dyn Engine>>,
+    ) -> io::Result<(Arc<Self>, Seats)> {
         let rescue = Rescuer::new(settings, workers);
         // A current-thread runtime has one slot: whoever calls `block_on` is its only worker.
         let guests = if workers == 0 { 1 } else { guests() };
         let seats = workers + guests + rescue.spares(workers);
+        // Tasks spawned by threads that are no workers have one list, those of an engine several.
+        let homes = if explored.get().is_some() { explored::HOMES } else { 1 };
         let driver = Driver::new(seats)?;
         let mut deques: Vec<_> = (0..seats).map(|_| deque::Worker::new_fifo()).collect();
         let slots =
@@ -154,12 +171,12 @@ impl Shared {
             // The permanent workers' threads are about to come.
             tenders: Tenders::new(seats, workers),
             rescue,
-            // One more for tasks spawned by threads that are no workers.
-            registry: Registry::new(seats + 1),
+            registry: Registry::new(seats + homes),
             closed: AtomicBool::new(false),
             holding_clock: Mutex::new(0),
             doom: Doom::new(),
             threads: Threads::default(),
+            explored,
         });
         Ok((shared, Seats(deques)))
     }
@@ -176,7 +193,7 @@ impl Shared {
         location: &'static Location<'static>,
     ) -> JoinHandle<F::Output> {
         current::worker_of(Arc::as_ptr(self), |worker| {
-            let home = worker.map_or(self.slots.len(), Worker::seat);
+            let home = worker.map_or_else(|| self.outside_home(), Worker::seat);
             let spawn = Spawn {
                 scheduler: Home(Arc::as_ptr(self)),
                 registry: &self.registry,
@@ -185,7 +202,7 @@ impl Shared {
                 location,
             };
             // SAFETY: the caller's. The pointer in `Home` follows the rule of its type.
-            let (runnable, handle) = unsafe { spawn.create(future) };
+            let (runnable, handle) = explore::unannounced(|| unsafe { spawn.create(future) });
             match (runnable, worker) {
                 (Some(runnable), Some(worker)) => worker.schedule(runnable, Why::Woken),
                 (Some(runnable), None) => self.inject(runnable),
@@ -202,7 +219,7 @@ impl Shared {
     /// If the pool has no thread yet and the system refuses to start one.
     #[track_caller]
     pub(crate) fn spawn_blocking<F, R>(
-        &self,
+        self: &Arc<Self>,
         f: F,
         name: Option<Box<str>>,
         location: &'static Location<'static>,
@@ -211,6 +228,9 @@ impl Shared {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
+        if self.is_explored() {
+            return self.spawn_explored(f, name, location);
+        }
         match self.pool.spawn(self.blocking_spec(name, location), f) {
             Ok(handle) => handle,
             Err(refused) => panic!("{refused}"),
@@ -248,6 +268,9 @@ impl Shared {
 
     /// Takes a task from a thread that is no worker of this runtime.
     fn inject(&self, task: Runnable) {
+        if let Some(engine) = self.explored.get() {
+            return engine.ready(task);
+        }
         self.injector.push(task);
         self.notify_pushed();
     }
@@ -411,6 +434,11 @@ impl Schedule for Home {
     fn release(&self, task: &Header) {
         // SAFETY: the task is listed until the call returns, so `Shared` is alive; every task with
         // this scheduler came to this registry, and is released once.
-        unsafe { (*self.0).registry.remove(task) }
+        unsafe {
+            if let Some(engine) = (*self.0).explored.get() {
+                engine.ended(task.id());
+            }
+            (*self.0).registry.remove(task);
+        }
     }
 }

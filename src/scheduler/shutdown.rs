@@ -103,7 +103,10 @@ impl Shared {
         self.registry.close();
         // Release: pairs with the Acquire in `is_closed`: who sees it finds the lists closed.
         self.closed.store(true, Release);
-        self.registry.abort_all(|task| self.injector.push(task));
+        self.registry.abort_all(|task| match self.explored.get() {
+            Some(engine) => engine.ready(task),
+            None => self.injector.push(task),
+        });
         self.driver.reactor.shutdown();
         self.unpark_all();
     }

@@ -49,7 +49,10 @@ impl Shared {
             let polled = f(wheel);
             // The owner of a wheel is awake when it comes here, and looks after it, unless its poll was stuck.
             if polled == Polled::PendingEarlier && worker.is_none_or(Worker::may_be_lost) {
-                self.tenders.find(wheel, self);
+                match self.explored.get() {
+                    Some(engine) => engine.timer_set(),
+                    None => self.tenders.find(wheel, self),
+                }
             }
             polled
         })

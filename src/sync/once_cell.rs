@@ -166,7 +166,7 @@ impl<T> OnceCell<T> {
         if self.initialized() {
             return Err(SetError::AlreadyInitializedError(value));
         }
-        match self.permits.try_acquire(1) {
+        match self.permits.take_free(1) {
             Ok(()) => {
                 self.finish(value);
                 Ok(())

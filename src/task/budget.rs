@@ -13,7 +13,7 @@
 
 use super::cell::Header;
 use super::context::{self, Inherited};
-use crate::primitive::{Arc, clock, in_model, local};
+use crate::primitive::{Arc, clock, explore, in_model, local};
 use crate::util::rng::Rng;
 use std::cell::Cell;
 use std::ptr::NonNull;
@@ -101,7 +101,7 @@ fn with_current<R>(task: Option<NonNull<Header>>, poll: impl FnOnce() -> R) -> R
     }
 
     let _restore = Restore(BUDGET.with(|b| b.task.replace(task)));
-    with(if in_model() { 2 } else { UNITS }, poll)
+    with(if in_model() && !explore::is_on() { 2 } else { UNITS }, poll)
 }
 
 /// The task that is polled on this thread, if one is. It lives until that poll returns.
@@ -147,10 +147,14 @@ fn with<R>(units: u32, poll: impl FnOnce() -> R) -> R {
 }
 
 /// A number below `n`, a different one each time, for choices that only have to be fair. Equal
-/// sequences on all threads do no harm to that. Zero in models, which must replay.
+/// sequences on all threads do no harm to that. Zero in models, which must replay; what explores a user's code decides itself.
 #[inline]
 pub(crate) fn random_below(n: u32) -> u32 {
-    if in_model() { 0 } else { BUDGET.with(|b| b.rng.below(n)) }
+    match explore::below(n) {
+        Some(number) => number,
+        None if in_model() => 0,
+        None => BUDGET.with(|b| b.rng.below(n)),
+    }
 }
 
 /// Whether the running poll may do more work; `true` outside a task.
@@ -169,7 +173,7 @@ pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<RestoreOnPending> {
         if left == UNCONSTRAINED {
             return Poll::Ready(RestoreOnPending { before: Cell::new(UNCONSTRAINED) });
         }
-        if left == 0 && b.slice_used_up() {
+        if left == 0 && b.slice_used_up() || explore::preempts() {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -184,7 +188,7 @@ impl Budget {
     #[cold]
     fn slice_used_up(&self) -> bool {
         match self.since.get() {
-            None if in_model() => return true,
+            None if in_model() || explore::is_on() => return true,
             None => self.since.set(Some(clock::now())),
             Some(since) if clock::now().duration_since(since) >= SLICE => return true,
             Some(_) => {}

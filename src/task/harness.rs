@@ -5,6 +5,7 @@ use super::cell::{Cell, Header, Meta, Reason};
 use super::error::JoinError;
 use super::state::{Complete, Pend, Start};
 use super::{Schedule, TaskInfo, Why, budget, context, panics, waker};
+use crate::primitive::explore;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -167,6 +168,9 @@ pub(super) unsafe fn drop_output<F: Future, S: Schedule, M: Meta>(header: NonNul
 unsafe fn discard<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>, cell: &Cell<F, S, M>) {
     // SAFETY: the caller's.
     let output = unsafe { cell.take_output() };
+    if matches!(output, Err(Reason::Panic(_))) {
+        explore::panic_lost();
+    }
     drop_caught(|| {
         if let Err(Reason::Panic(payload)) = &output {
             // SAFETY: the caller's.

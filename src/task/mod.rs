@@ -127,6 +127,12 @@ impl Header {
     pub fn location(&self) -> &'static Location<'static> {
         self.location
     }
+
+    /// The name it was spawned with.
+    pub fn name(&self) -> Option<&str> {
+        // SAFETY: whoever has a reference to the header has a live cell, and the name lives as long.
+        unsafe { (self.vtable.name)(NonNull::from(self)).map(|name| name.as_ref()) }
+    }
 }
 
 /// What a task is spawned with.

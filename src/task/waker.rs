@@ -4,6 +4,7 @@ use super::Why;
 use super::cell::Header;
 use super::harness::release;
 use super::state::Wake;
+use crate::primitive::explore;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr::NonNull;
@@ -41,6 +42,7 @@ unsafe fn header(data: *const ()) -> NonNull<Header> {
 }
 
 unsafe fn clone(data: *const ()) -> RawWaker {
+    explore::waker_cloned();
     // SAFETY: the caller's.
     unsafe { header(data).as_ref() }.state.retain();
     RawWaker::new(data, &VTABLE)

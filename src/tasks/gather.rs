@@ -7,9 +7,11 @@
 use super::members::Members;
 use super::spawn::spawn_at;
 use crate::task::{Given, Id, JoinError, JoinHandle};
+use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{Location, resume_unwind};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// Runs all futures as tasks and gives their outputs in the order of the futures, as asyncio's
@@ -39,14 +41,17 @@ use std::task::{Context, Poll};
 /// # });
 /// ```
 #[track_caller]
-pub fn gather<I, F, T>(futures: I) -> impl Future<Output = Vec<T>> + Send
+pub fn gather<I, F, T>(futures: I) -> Gather<Vec<T>>
 where
     I: IntoIterator<Item = F>,
     F: Future<Output = T> + Send + 'static,
     T: Send + 'static,
 {
     let all = Spawned::of(futures);
-    async move { all.outputs(|result| Ok::<_, ()>(or_panic(result))).await.expect("no errors") }
+    Gather::new(async move {
+        let outputs = all.outputs(|result| Ok::<_, Infallible>(or_panic(result)));
+        outputs.await.unwrap_or_else(|never| match never {})
+    })
 }
 
 /// As [`gather`], with panics as values too.
@@ -69,14 +74,16 @@ where
 /// # });
 /// ```
 #[track_caller]
-pub fn gather_results<I, F, T>(futures: I) -> impl Future<Output = Vec<Result<T, JoinError>>> + Send
+pub fn gather_results<I, F, T>(futures: I) -> Gather<Vec<Result<T, JoinError>>>
 where
     I: IntoIterator<Item = F>,
     F: Future<Output = T> + Send + 'static,
     T: Send + 'static,
 {
     let all = Spawned::of(futures);
-    async move { all.outputs(Ok::<_, ()>).await.expect("no errors") }
+    Gather::new(async move {
+        all.outputs(Ok::<_, Infallible>).await.unwrap_or_else(|never| match never {})
+    })
 }
 
 /// As [`gather`], up to the first error: then the other tasks are aborted, and it ends when they have.
@@ -103,7 +110,7 @@ where
 /// # });
 /// ```
 #[track_caller]
-pub fn try_gather<I, F, T, E>(futures: I) -> impl Future<Output = Result<Vec<T>, E>> + Send
+pub fn try_gather<I, F, T, E>(futures: I) -> Gather<Result<Vec<T>, E>>
 where
     I: IntoIterator<Item = F>,
     F: Future<Output = Result<T, E>> + Send + 'static,
@@ -111,7 +118,31 @@ where
     E: Send + 'static,
 {
     let all = Spawned::of(futures);
-    async move { all.outputs(or_panic).await }
+    Gather::new(async move { all.outputs(or_panic).await })
+}
+
+/// The future of [`gather`] and its kin. It keeps nothing of the iterator.
+#[must_use = "nothing is spawned unless it is polled"]
+pub struct Gather<T>(Pin<Box<dyn Future<Output = T> + Send>>);
+
+impl<T> Gather<T> {
+    fn new(future: impl Future<Output = T> + Send + 'static) -> Self {
+        Self(Box::pin(future))
+    }
+}
+
+impl<T> Future for Gather<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl<T> fmt::Debug for Gather<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gather").finish_non_exhaustive()
+    }
 }
 
 /// Runs all futures as tasks, to be awaited in the order in which they end, as asyncio's

@@ -24,7 +24,7 @@ pub mod futures {
 
 pub use coop::{Unconstrained, consume_budget, unconstrained};
 pub use gather::{
-    AsCompleted, When, as_completed, gather, gather_results, try_gather, wait, wait_until,
+    AsCompleted, Gather, When, as_completed, gather, gather_results, try_gather, wait, wait_until,
 };
 pub use inherited::{InheritedFuture, InheritedKey};
 pub use join_map::JoinMap;

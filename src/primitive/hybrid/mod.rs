@@ -25,6 +25,7 @@ pub mod atomic;
 mod cell;
 pub mod clock;
 pub mod deque;
+pub mod explore;
 mod local;
 mod lock;
 pub mod poll;

@@ -58,7 +58,7 @@ impl Builder {
         Self { name: Some(name), ..self }
     }
 
-    /// Sets the size of its stack in bytes; a model has its own.
+    /// Sets the size of its stack in bytes; in a model it is at least 128 KiB.
     pub fn stack_size(self, size: usize) -> Self {
         Self { stack_size: Some(size), ..self }
     }
@@ -93,12 +93,16 @@ impl Builder {
         Ok(JoinHandle { thread, kind: Join::Real(handle) })
     }
 
+    fn stack_words(&self) -> usize {
+        self.stack_size.map_or(STACK_WORDS, |bytes| STACK_WORDS.max(bytes / size_of::<usize>()))
+    }
+
     fn spawn_model<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let mut builder = loom::thread::Builder::new().stack_size(STACK_WORDS);
+        let mut builder = loom::thread::Builder::new().stack_size(self.stack_words());
         if let Some(name) = self.name {
             builder = builder.name(name);
         }

@@ -1,5 +1,6 @@
 //! The production side of the facade: re-exports, and the few types that std lacks.
 
+pub(crate) mod explore;
 pub(crate) mod poll;
 mod spin;
 pub(crate) mod watch;
