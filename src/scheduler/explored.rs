@@ -7,7 +7,7 @@
 //! [`Explored`] holds nothing there, and each branch on it folds away.
 #![allow(dead_code)] // only model builds explore
 
-use super::{Rescue, Settings, Shared};
+use super::{Settings, Shared};
 use crate::blocking::Pool;
 use crate::primitive::explore::Explored;
 use crate::primitive::{Arc, explore};
@@ -43,10 +43,8 @@ impl Shared {
         engine: Explored<Box<dyn Engine>>,
         pool: impl FnOnce(Weak<Self>) -> Pool,
     ) -> io::Result<Arc<Self>> {
-        // There is no worker to be stuck.
-        let settings = Settings { rescue: Rescue::Off, slow_poll: Duration::MAX, listener: None };
         let (shared, _no_seats) =
-            explore::unannounced(|| Self::with_engine(0, settings, pool, engine))?;
+            explore::unannounced(|| Self::with_engine(0, Settings::off(), pool, engine))?;
         shared.driver.clock().stand_at_origin();
         Ok(shared)
     }
