@@ -5,6 +5,7 @@ mod death;
 mod jobs;
 mod parent;
 mod pool;
+mod soak;
 mod values;
 
 use reiver::offload::{Builder, ProcessPool};
