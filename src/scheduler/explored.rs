@@ -15,7 +15,6 @@ use crate::task::{Id, JoinHandle, Runnable};
 use std::io;
 use std::panic::Location;
 use std::sync::Weak;
-use std::time::Duration;
 
 /// Registry lists of an explored runtime: a model's tasks are in one each, so that they do not meet at
 /// a lock that they would not meet at on different workers.
