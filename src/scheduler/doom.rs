@@ -5,12 +5,17 @@
 
 use super::Shared;
 use super::block_on::RootWaker;
+use crate::primitive::atomic::{AtomicUsize, Ordering::Relaxed};
 use crate::primitive::{Mutex, fixed};
 use crate::task::{TaskInfo, UnhandledPanic, panics};
 use std::sync::Weak;
 use std::task::Wake;
 
-pub(super) struct Doom(Mutex<State>);
+pub(super) struct Doom {
+    state: Mutex<State>,
+    /// Not 0: there is a cause. Set under the lock; so that those who are well take no lock.
+    is_set: AtomicUsize,
+}
 
 struct State {
     policy: UnhandledPanic,
@@ -24,17 +29,19 @@ impl Doom {
     pub(super) fn new() -> Self {
         // No model sees it: nothing waits under it, and there is nothing in it that could race.
         let policy = UnhandledPanic::default();
-        Self(fixed::mutex(State { policy, cause: None, roots: Vec::new() }))
+        let state = fixed::mutex(State { policy, cause: None, roots: Vec::new() });
+        Self { state, is_set: fixed::atomic_usize(0) }
     }
 
     /// Why the runtime ended before its time, if it did.
     pub(super) fn cause(&self) -> Option<String> {
-        self.0.lock().cause.clone()
+        // Relaxed: who was woken for it, or was refused by `tell`, comes after the store.
+        if self.is_set.load(Relaxed) == 0 { None } else { self.state.lock().cause.clone() }
     }
 
     /// Has `root` woken when the runtime ends so. `false`: it has.
     pub(super) fn tell(&self, root: Weak<RootWaker>) -> bool {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         if state.cause.is_some() {
             return false;
         }
@@ -51,13 +58,13 @@ impl Doom {
 impl Shared {
     /// What happens when a task panics that was spawned without a policy of its own.
     pub(crate) fn set_panic_policy(&self, policy: UnhandledPanic) {
-        self.doom.0.lock().policy = policy;
+        self.doom.state.lock().policy = policy;
     }
 
     /// A task has panicked.
     #[cold]
     pub(super) fn panicked(&self, task: &TaskInfo, message: &str, own: Option<UnhandledPanic>) {
-        let policy = own.unwrap_or_else(|| self.doom.0.lock().policy);
+        let policy = own.unwrap_or_else(|| self.doom.state.lock().policy);
         match policy {
             UnhandledPanic::Ignore => {}
             UnhandledPanic::Abort => panics::abort(task, message),
@@ -65,8 +72,10 @@ impl Shared {
                 let task = panics::describe(task);
                 let cause = format!("the runtime shut down, since {task} panicked: {message}");
                 let roots = {
-                    let mut state = self.doom.0.lock();
+                    let mut state = self.doom.state.lock();
                     state.cause.get_or_insert(cause);
+                    // Relaxed: the lock orders it, and the wake-ups below.
+                    self.doom.is_set.store(1, Relaxed);
                     std::mem::take(&mut state.roots)
                 };
                 self.close();
