@@ -5,12 +5,17 @@
 
 use super::Shared;
 use super::block_on::RootWaker;
+use crate::primitive::atomic::{AtomicUsize, Ordering::*};
 use crate::primitive::{Mutex, fixed};
 use crate::task::{TaskInfo, UnhandledPanic, panics};
 use std::sync::Weak;
 use std::task::Wake;
 
-pub(super) struct Doom(Mutex<State>);
+pub(super) struct Doom {
+    /// Not 0 once there is a cause: what every poll of a root looks at.
+    sealed: AtomicUsize,
+    state: Mutex<State>,
+}
 
 struct State {
     policy: UnhandledPanic,
@@ -24,17 +29,24 @@ impl Doom {
     pub(super) fn new() -> Self {
         // No model sees it: nothing waits under it, and there is nothing in it that could race.
         let policy = UnhandledPanic::default();
-        Self(fixed::mutex(State { policy, cause: None, roots: Vec::new() }))
+        let state = fixed::mutex(State { policy, cause: None, roots: Vec::new() });
+        Self { sealed: fixed::atomic_usize(0), state }
     }
 
     /// Why the runtime ended before its time, if it did.
+    #[inline]
     pub(super) fn cause(&self) -> Option<String> {
-        self.0.lock().cause.clone()
+        // Relaxed: the lock publishes the cause; and the wake after it, or `tell`, brings who must see
+        // it here.
+        if self.sealed.load(Relaxed) == 0 {
+            return None;
+        }
+        self.state.lock().cause.clone()
     }
 
     /// Has `root` woken when the runtime ends so. `false`: it has.
     pub(super) fn tell(&self, root: Weak<RootWaker>) -> bool {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         if state.cause.is_some() {
             return false;
         }
@@ -51,13 +63,13 @@ impl Doom {
 impl Shared {
     /// What happens when a task panics that was spawned without a policy of its own.
     pub(crate) fn set_panic_policy(&self, policy: UnhandledPanic) {
-        self.doom.0.lock().policy = policy;
+        self.doom.state.lock().policy = policy;
     }
 
     /// A task has panicked.
     #[cold]
     pub(super) fn panicked(&self, task: &TaskInfo, message: &str, own: Option<UnhandledPanic>) {
-        let policy = own.unwrap_or_else(|| self.doom.0.lock().policy);
+        let policy = own.unwrap_or_else(|| self.doom.state.lock().policy);
         match policy {
             UnhandledPanic::Ignore => {}
             UnhandledPanic::Abort => panics::abort(task, message),
@@ -65,8 +77,9 @@ impl Shared {
                 let task = panics::describe(task);
                 let cause = format!("the runtime shut down, since {task} panicked: {message}");
                 let roots = {
-                    let mut state = self.doom.0.lock();
+                    let mut state = self.doom.state.lock();
                     state.cause.get_or_insert(cause);
+                    self.doom.sealed.store(1, Relaxed);
                     std::mem::take(&mut state.roots)
                 };
                 self.close();
