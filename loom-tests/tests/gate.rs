@@ -4,7 +4,7 @@
 mod harness;
 
 use harness::thread::spawn;
-use harness::{Bound, Model, model, must_reach, reached};
+use harness::{Bound, model, must_reach, reached};
 use reiver_model::internals::primitive::Arc;
 use reiver_model::internals::primitive::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 use reiver_model::internals::scheduler::{Back, Bed, Fences, Gate, View};
@@ -82,7 +82,7 @@ impl Slot {
 #[test]
 fn gate_vs_seize() {
     must_reach(&["kept", "seized", "seized in the middle"]);
-    model("gate_vs_seize", Bound::None, || {
+    model("gate_vs_seize", Bound::Preemptions(3), || {
         let slot = Slot::new();
         // SAFETY: gate rule 1.
         unsafe { slot.gate.with_next(|next| *next = Some(1)) };
@@ -127,7 +127,7 @@ fn gate_two_polls_vs_seize() {
 #[test]
 fn gate_vs_two_rescuers() {
     must_reach(&["nobody", "one"]);
-    Model::new("gate_vs_two_rescuers", Bound::Preemptions(3)).check(|| {
+    model("gate_vs_two_rescuers", Bound::Preemptions(2), || {
         let slot = Slot::new();
         // SAFETY: gate rule 1.
         unsafe { slot.gate.with_next(|next| *next = Some(1)) };
@@ -149,7 +149,7 @@ fn gate_vs_two_rescuers() {
 #[test]
 fn gate_timer_vs_seize() {
     must_reach(&["left", "moved by its owner", "moved by the rescuer"]);
-    model("gate_timer_vs_seize", Bound::None, || {
+    model("gate_timer_vs_seize", Bound::Preemptions(3), || {
         let slot = Slot::new();
         let other = slot.clone();
         let rescuer = spawn(move || other.rescue());

@@ -7,7 +7,7 @@
 //! [`Explored`] holds nothing there, and each branch on it folds away.
 #![allow(dead_code)] // only model builds explore
 
-use super::{Rescue, Settings, Shared};
+use super::{Settings, Shared};
 use crate::blocking::Pool;
 use crate::primitive::explore::Explored;
 use crate::primitive::{Arc, explore};
@@ -15,7 +15,6 @@ use crate::task::{Id, JoinHandle, Runnable};
 use std::io;
 use std::panic::Location;
 use std::sync::Weak;
-use std::time::Duration;
 
 /// Registry lists of an explored runtime: a model's tasks are in one each, so that they do not meet at
 /// a lock that they would not meet at on different workers.
@@ -43,10 +42,8 @@ impl Shared {
         engine: Explored<Box<dyn Engine>>,
         pool: impl FnOnce(Weak<Self>) -> Pool,
     ) -> io::Result<Arc<Self>> {
-        // There is no worker to be stuck.
-        let settings = Settings { rescue: Rescue::Off, slow_poll: Duration::MAX, listener: None };
         let (shared, _no_seats) =
-            explore::unannounced(|| Self::with_engine(0, settings, pool, engine))?;
+            explore::unannounced(|| Self::with_engine(0, Settings::off(), pool, engine))?;
         shared.driver.clock().stand_at_origin();
         Ok(shared)
     }

@@ -219,7 +219,8 @@ impl Shared {
                 location,
             };
             // SAFETY: the caller's. The pointer in `Home` follows the rule of its type.
-            let (runnable, handle) = explore::unannounced(|| unsafe { spawn.create(future) });
+            let (runnable, handle) =
+                explore::unannounced(|| explore::atomically(|| unsafe { spawn.create(future) }));
             match (runnable, worker) {
                 (Some(runnable), Some(worker)) => worker.schedule(runnable, why),
                 (Some(runnable), None) => self.inject(runnable),

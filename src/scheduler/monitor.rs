@@ -112,8 +112,10 @@ impl SlowPoll {
     /// The innermost call of the stack that is neither std's nor the C library's.
     pub fn culprit(&self) -> Option<&Frame> {
         let is_foreign = |name: &str| {
-            let crates = ["std::", "core::", "alloc::", "<std::", "<core::", "<alloc::", "<&mut "];
-            !name.contains("::") || crates.iter().any(|start| name.starts_with(start))
+            // "<&mut std::fs::File as std::io::Read>::read", "__libc_recv".
+            let path = name.trim_start_matches(['<', '&']).trim_start_matches("mut ");
+            !name.contains("::")
+                || ["std::", "core::", "alloc::"].iter().any(|s| path.starts_with(s))
         };
         self.stack.iter().find(|frame| frame.function.as_deref().is_some_and(|f| !is_foreign(f)))
     }

@@ -50,6 +50,13 @@ pub(crate) struct Settings {
     pub(crate) listener: Option<Listener>,
 }
 
+impl Settings {
+    /// Nobody looks.
+    pub(super) fn off() -> Self {
+        Self { rescue: Rescue::Off, slow_poll: Duration::MAX, listener: None }
+    }
+}
+
 /// What threads know of rescues.
 pub(crate) struct Rescuer {
     pub(super) settings: Settings,

@@ -123,7 +123,9 @@ pub(crate) fn name(addresses: &[usize]) -> Vec<Frame> {
     // And down to here it is the runtime.
     let runtime = |frame: &Frame| {
         let function = frame.function.as_deref().unwrap_or_default();
-        function.contains("reiver::task::harness::") || function.contains("reiver::scheduler::")
+        ["reiver::task::cell::", "reiver::task::harness::", "reiver::scheduler::"]
+            .iter()
+            .any(|module| function.contains(module))
     };
     if let Some(first) = frames.iter().position(runtime) {
         frames.truncate(first);
