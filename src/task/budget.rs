@@ -87,21 +87,43 @@ pub(super) fn with_task<R>(
     context: Option<&Arc<Inherited>>,
     poll: impl FnOnce() -> R,
 ) -> R {
-    context::within(context, || with_current(Some(task), poll))
+    with_poll(Some(task), Some(context::pointer(context)), poll)
 }
 
+/// Runs a poll under a fresh budget: of `task`, inside of `context` if it has one of its own.
 #[inline]
-fn with_current<R>(task: Option<NonNull<Header>>, poll: impl FnOnce() -> R) -> R {
-    struct Restore(Option<NonNull<Header>>);
+fn with_poll<R>(
+    task: Option<NonNull<Header>>,
+    context: Option<*const Inherited>,
+    poll: impl FnOnce() -> R,
+) -> R {
+    /// What was here before, put back also when the poll panics.
+    struct Restore {
+        task: Option<NonNull<Header>>,
+        context: *const Inherited,
+        left: u32,
+        since: Option<Instant>,
+    }
 
     impl Drop for Restore {
         fn drop(&mut self) {
-            BUDGET.with(|b| b.task.set(self.0));
+            BUDGET.with(|b| {
+                b.task.set(self.task);
+                b.context.set(self.context);
+                b.left.set(self.left);
+                b.since.set(self.since);
+            });
         }
     }
 
-    let _restore = Restore(BUDGET.with(|b| b.task.replace(task)));
-    with(if in_model() && !explore::is_on() { 2 } else { UNITS }, poll)
+    let units = if in_model() && !explore::is_on() { 2 } else { UNITS };
+    let _restore = BUDGET.with(|b| Restore {
+        task: b.task.replace(task),
+        context: b.context.replace(context.unwrap_or_else(|| b.context.get())),
+        left: b.left.replace(units),
+        since: b.since.replace(None),
+    });
+    poll()
 }
 
 /// The task that is polled on this thread, if one is. It lives until that poll returns.
@@ -119,7 +141,7 @@ pub(super) fn current_task<R>(look: impl FnOnce(&Header) -> R) -> Option<R> {
 /// Runs a poll under a fresh budget that is no task's: of a future that a thread waits for.
 #[inline]
 pub(crate) fn with_budget<R>(poll: impl FnOnce() -> R) -> R {
-    with_current(None, poll)
+    with_poll(None, None, poll)
 }
 
 /// Runs `poll` without a budget: for code that must not be interrupted by it.
