@@ -13,6 +13,8 @@
 //! | `/async` | sleeps 100 ms | in the task: a timer |
 //! | `/blocking` | blocks a thread for 100 ms | `spawn_blocking` |
 //! | `/cpu?n=100000` | sorts n numbers by their square | `spawn_blocking` |
+//! | `/process?n=100000` | the same as `/cpu` | a worker process: `#[reiver::offload]` |
+//! | `/crash` | aborts | a worker process, which takes the blame alone |
 //! | `/aggregate` | asks `/async` and `/blocking` over HTTP, both at once | in the task: `try_join!` |
 //! | `/bad` | blocks a thread for 5 s | in the task, as nobody should |
 //! | `/tasks` | shows the live tasks and the runtime's counters | |
@@ -225,6 +227,16 @@ async fn answer(request: Request<Incoming>, address: SocketAddr) -> Reply {
             }
             Err(why) => return status(StatusCode::BAD_REQUEST, &why),
         },
+        #[cfg(target_os = "linux")]
+        "/process" => match count(query) {
+            Ok(n) => sort_by_square::offload(n)
+                .await
+                .map(|median| text(&format!("median {median}\n")))
+                .map_err(Into::into),
+            Err(why) => return status(StatusCode::BAD_REQUEST, &why),
+        },
+        #[cfg(target_os = "linux")]
+        "/crash" => crash::offload().await.map(|()| text("survived\n")).map_err(Into::into),
         "/aggregate" => aggregate(address).await.map(|both| text(&both)),
         "/tasks" => Ok(html(tasks())),
         path => return status(StatusCode::NOT_FOUND, &format!("no such path: {path}\n")),
@@ -242,7 +254,15 @@ fn count(query: &str) -> Result<usize, String> {
     }
 }
 
+/// What no service survives in its own process.
+#[cfg(target_os = "linux")]
+#[reiver::offload]
+fn crash() {
+    std::process::abort()
+}
+
 /// Sorts `n` numbers by their square, and gives the middle one.
+#[cfg_attr(target_os = "linux", reiver::offload)]
 fn sort_by_square(n: usize) -> i64 {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut numbers: Vec<i64> = (0..n)

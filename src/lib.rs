@@ -32,6 +32,7 @@
 //! | children, signals | [`process`], [`signal`] |
 //! | streams | the feature `stream` |
 //! | check that a test ends in time and leaves nothing behind | [`testing`] |
+//! | compute in other processes, which may crash or be killed | the feature `offload` |
 //! | hyper | the feature `hyper` |
 //! | what you know from tokio or asyncio | [`docs`] |
 //! | test every order of your tasks | [`docs::testing`] |
@@ -57,6 +58,11 @@ pub mod io;
 #[doc(hidden)]
 pub mod macros;
 pub mod net;
+#[cfg(all(feature = "offload", target_os = "linux"))]
+pub mod offload;
+#[cfg(not(all(feature = "offload", target_os = "linux")))]
+#[path = "offload/absent.rs"]
+mod offload;
 pub mod process;
 pub mod runtime;
 pub mod signal;
@@ -86,6 +92,8 @@ mod tasks;
 mod timer;
 mod util;
 
+#[cfg(all(feature = "offload", target_os = "linux"))]
+pub use reiver_macros::offload;
 #[cfg(feature = "macros")]
 pub use reiver_macros::{main, model, sim, test};
 pub use task::{spawn, spawn_blocking};

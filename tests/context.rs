@@ -122,14 +122,17 @@ fn the_value_is_shared_and_dropped_with_the_last_that_sees_it() {
         }
     }
     runtime.block_on(async {
-        let task = NOTED.scope(Noted(drops.clone()), async {
-            let _sees = SeesOnDrop;
-            reiver::spawn(async {
+        let mut task = None;
+        NOTED
+            .scope(Noted(drops.clone()), async {
                 let _sees = SeesOnDrop;
-                std::future::pending::<()>().await
+                task = Some(reiver::spawn(async {
+                    let _sees = SeesOnDrop;
+                    std::future::pending::<()>().await
+                }));
             })
-        });
-        let task = task.await;
+            .await;
+        let task = task.unwrap();
         task::yield_now().await;
         assert_eq!(drops.load(SeqCst), 0);
         task.abort();
@@ -193,7 +196,16 @@ fn calls_are_made_in_their_order_and_at_their_time() {
         handle.call_at(start, say("past"));
         let never = handle.call_later(second * 2, say("never"));
         assert!(never.cancel() && never.cancel() && never.is_cancelled());
-        drop(tx);
+        let (count, mut counted) = mpsc::unbounded_channel();
+        for n in 0..100 {
+            let count = count.clone();
+            handle.call_soon(move || count.send(n).unwrap());
+        }
+        drop((tx, count));
+        let mut numbers = Vec::new();
+        counted.recv_many(&mut numbers, 1).await;
+        while counted.recv_many(&mut numbers, 100).await > 0 {}
+        assert!(numbers.into_iter().eq(0..100));
         let mut said = Vec::new();
         while let Some((what, at)) = rx.recv().await {
             let after = at.duration_since(start);

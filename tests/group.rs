@@ -506,6 +506,8 @@ fn wait_gives_back_what_has_not_ended() {
         // Given up: nothing is lost.
         assert!(timeout(SECOND / 2, task::wait(&mut tasks, When::FirstCompleted)).await.is_err());
         assert_eq!(tasks.len(), 3);
+        assert!(timeout(SECOND * 2, task::wait(&mut tasks, When::All)).await.is_err());
+        assert_eq!(tasks.iter().filter(|task| task.is_finished()).count(), 2);
         let done = task::wait(&mut tasks, When::All).await;
         let done: Vec<_> = done.into_iter().map(|(_, result)| result.ok()).collect();
         assert_eq!(done, [None, Some(3), Some(4)]);

@@ -116,6 +116,12 @@ fn every_endpoint_and_every_error() {
         ("/async", 200, "slept without a thread\n"),
         ("/blocking", 200, "blocked a thread of the pool\n"),
         ("/cpu?n=1000", 200, "median "),
+        #[cfg(target_os = "linux")]
+        ("/process?n=1000", 200, "median "),
+        #[cfg(target_os = "linux")]
+        ("/crash", 500, "the worker of service::crash was killed by SIGABRT"),
+        #[cfg(target_os = "linux")]
+        ("/process?n=1000", 200, "median "),
         ("/aggregate", 200, "slept without a thread\nblocked a thread of the pool\n"),
         ("/tasks", 200, "<!doctype html>"),
         ("/cpu?n=0", 400, "n must be a number from 1 to"),

@@ -8,32 +8,16 @@
 //! handle.cancel()
 //! ```
 //!
-//! reiver has no callbacks of its own: a callback is a task that waits and then calls, and its handle
-//! cancels it.
+//! A callback is a task that waits and then calls. On a current-thread runtime callbacks are called in
+//! the order of asking, as with asyncio.
 
 // ci:
 
 use reiver::runtime::Handle;
-use reiver::task::JoinHandle;
-use reiver::time::{Duration, Instant, sleep_until};
+use reiver::time::{Duration, Instant, sleep};
 use std::sync::{Arc, Mutex};
 
-fn call_soon(f: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
-    reiver::spawn(async { f() })
-}
-
-fn call_at(when: Instant, f: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
-    reiver::spawn(async move {
-        sleep_until(when).await;
-        f()
-    })
-}
-
-fn call_later(delay: Duration, f: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
-    call_at(Instant::now() + delay, f)
-}
-
-#[reiver::main]
+#[reiver::main(flavor = "current_thread")]
 async fn main() {
     let begin = Instant::now();
     let said = Arc::new(Mutex::new(Vec::new()));
@@ -44,19 +28,20 @@ async fn main() {
             said.lock().unwrap().push(what);
         }
     };
-    let later = call_later(Duration::from_millis(200), say("later"));
-    let at = call_at(begin + Duration::from_millis(100), say("at"));
-    let never = call_later(Duration::from_millis(150), say("never"));
-    call_soon(say("soon")).await.unwrap();
-    never.abort();
+    let handle = Handle::current();
+    handle.call_soon(say("soon"));
+    let later = handle.call_later(Duration::from_millis(200), say("later"));
+    handle.call_at(begin + Duration::from_millis(100), say("at"));
+    let never = handle.call_later(Duration::from_millis(150), say("never"));
+    assert!(never.cancel());
 
     // asyncio's `call_soon_threadsafe`.
-    let (handle, hello) = (Handle::current(), say("from a thread"));
-    std::thread::spawn(move || handle.spawn(async move { hello() })).join().unwrap().await.unwrap();
+    let hello = say("from a thread");
+    std::thread::spawn(move || handle.call_soon(hello)).join().unwrap();
 
-    at.await.unwrap();
-    later.await.unwrap();
-    assert!(never.await.unwrap_err().is_cancelled());
+    while !later.is_finished() {
+        sleep(Duration::from_millis(10)).await;
+    }
     assert_eq!(*said.lock().unwrap(), ["soon", "from a thread", "at", "later"]);
     assert!(begin.elapsed() >= Duration::from_millis(200));
 }

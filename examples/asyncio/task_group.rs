@@ -38,11 +38,11 @@ async fn main() {
 
     let begin = Instant::now();
     let failed = scope(async |group: Group| {
-        let _ = group.spawn_named("patient", async { Ok(work("patient", 60_000).await) });
-        let _ = group.spawn_named("hasty", async {
+        drop(group.spawn_named("patient", async { Ok(work("patient", 60_000).await) }));
+        drop(group.spawn_named("hasty", async {
             sleep(Duration::from_millis(100)).await;
             Err::<(), _>("this is no number".into())
-        });
+        }));
         Ok(())
     });
     let error = failed.await.unwrap_err();

@@ -47,25 +47,19 @@ fn outbox_writer_vs_job() {
         let theirs = stream.clone();
         let mut job = Some(spawn(move || theirs.job()));
         for piece in [b"2", b"3"] {
-            loop {
-                match stream.outbox.join(&[IoSlice::new(piece)], 8) {
-                    Put::Taken(1) => {
-                        reached("the job takes more");
-                        break;
+            match stream.outbox.join(&[IoSlice::new(piece)], 8) {
+                Put::Taken(1) => reached("the job takes more"),
+                Put::Wait => {
+                    reached("the job has ended");
+                    if let Some(job) = job.take() {
+                        job.join().unwrap();
                     }
-                    Put::Wait => {
-                        reached("the job has ended");
-                        if let Some(job) = job.take() {
-                            job.join().unwrap();
-                        }
-                        let Put::Start(1) = stream.outbox.put(&[IoSlice::new(piece)], 8) else {
-                            panic!("the job has ended")
-                        };
-                        stream.job();
-                        break;
-                    }
-                    other => panic!("{other:?}"),
+                    let Put::Start(1) = stream.outbox.put(&[IoSlice::new(piece)], 8) else {
+                        panic!("the job has ended")
+                    };
+                    stream.job();
                 }
+                other => panic!("{other:?}"),
             }
         }
         if let Some(job) = job {

@@ -5,6 +5,7 @@
 //! ```text
 //! fn main() -> T {
 //!     async fn __reiver_body() -> T { body }
+//!     ::reiver::__start_of_main!(); // a worker of `offload` goes no further
 //!     return ::reiver::runtime::Builder::new_multi_thread().….build().expect("…")
 //!         .block_on(__reiver_body());
 //! }
@@ -218,6 +219,18 @@ fn number(value: &[TokenTree], span: Span) -> Result<Literal, Error> {
     }
 }
 
+/// The value of `crate = …`, the only argument there may be.
+pub(crate) fn path_argument(args: TokenStream) -> Result<Option<TokenStream>, Error> {
+    let args: Vec<TokenTree> = ungroup(args).into_iter().collect();
+    match &args[..] {
+        [] => Ok(None),
+        [name, eq, value @ ..] if is_ident(name, "crate") && is_punct(eq, '=') => {
+            path(value, name.span()).map(Some)
+        }
+        [other, ..] => Err(Error::new(other.span(), "the only argument is `crate = path`")),
+    }
+}
+
 /// A path, or a string with one.
 pub(crate) fn path(value: &[TokenTree], span: Span) -> Result<TokenStream, Error> {
     let path = match string(value) {
@@ -261,12 +274,14 @@ impl Config {
         }
     }
 
+    /// The path to reiver.
+    fn path(&self) -> TokenStream {
+        self.path.clone().unwrap_or_else(|| tokens(&format!("::{}", manifest::crate_name())))
+    }
+
     /// The expression that runs the future `__reiver_body()`.
     fn run(mut self) -> TokenStream {
-        let path = self.path.take().unwrap_or_else(|| {
-            let name = manifest::crate_name();
-            tokens(&format!("::{name}"))
-        });
+        let path = self.path();
         let (deadline, leak_check) = (self.deadline.take(), self.leak_check);
         let builder = self.builder(path.clone());
         if deadline.is_none() && !leak_check {
@@ -318,6 +333,8 @@ pub(crate) struct Function {
     pub(crate) body: Group,
     /// The body may stand in a function of its own.
     alone: bool,
+    /// It is a program's `main`.
+    is_main: bool,
     /// The arguments of a `main`, which has none.
     stray_params: Option<Span>,
 }
@@ -368,6 +385,7 @@ impl Function {
             output,
             body,
             alone: is_plain && (is_main || kind == Kind::Test),
+            is_main,
             stray_params: stray.filter(|_| is_main),
         })
     }
@@ -406,7 +424,12 @@ impl Function {
             inner.extend(tokens(";"));
         }
 
-        let mut run = tokens("return");
+        let mut run = TokenStream::new();
+        if self.is_main {
+            run.extend(config.path());
+            run.extend(tokens("::__start_of_main!();"));
+        }
+        run.extend(tokens("return"));
         run.extend(config.run());
         run.extend(tokens(";"));
         // For `-> !`, and for a user's own choice of lints. The body is not under it.

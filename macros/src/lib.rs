@@ -6,12 +6,14 @@
 //!
 //! * `entry`: [`macro@main`] and [`macro@test`].
 //! * `explore`: [`macro@sim`] and [`macro@model`].
+//! * `offload`: [`macro@offload`].
 //! * `manifest`: under which name the calling package knows reiver.
 //! * `pattern`: the one thing that `select!` cannot do as a declarative macro.
 
 mod entry;
 mod explore;
 mod manifest;
+mod offload;
 mod pattern;
 
 use proc_macro::TokenStream;
@@ -147,6 +149,31 @@ pub fn sim(args: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn model(args: TokenStream, item: TokenStream) -> TokenStream {
     explore::expand(&explore::MODEL, args, item)
+}
+
+/// Lets a function run in a worker process: `f::offload(…).await` beside the ordinary `f(…)`.
+///
+/// The function stays what it is. A type of the same name is put beside it (functions and types have
+/// separate names), with `job(…)`, which gives a `Job` for a pool, and `offload(…)`, which runs it on the
+/// default pool of the runtime. Arguments and result implement serde's `Serialize` and `Deserialize`;
+/// arguments may be borrowed (`&str`, `&[u8]`), the result may not.
+///
+/// # Arguments
+///
+/// * `crate = "path"` or `crate = path`: where reiver is found, as for [`macro@main`].
+///
+/// # Examples
+///
+/// ```ignore
+/// // `reiver` is not a dependency of this crate; `reiver::offload` has this example as a test.
+/// #[reiver::offload]
+/// fn thumbnail(image: Vec<u8>, width: u32) -> Vec<u8> { … }
+///
+/// let small = thumbnail::offload(image, 200).await?;
+/// ```
+#[proc_macro_attribute]
+pub fn offload(args: TokenStream, item: TokenStream) -> TokenStream {
+    offload::expand(args, item)
 }
 
 /// Replaces every binding of a pattern by `_`. Part of `select!`; not for direct use.

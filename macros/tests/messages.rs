@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const RUNTIME: &str = "
+#[allow(unused_macros)]
+macro_rules! __start_of_main { () => {} }
+#[allow(unused_imports)]
+pub(crate) use __start_of_main;
 #[allow(unused)]
 mod runtime {
     pub struct Builder;

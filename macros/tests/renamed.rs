@@ -9,6 +9,10 @@ use std::process::Command;
 
 const REIVER: &str = "
 pub use reiver_macros::{main, test};
+#[macro_export]
+macro_rules! __start_of_main {
+    () => {};
+}
 pub mod runtime {
     pub struct Builder;
     impl Builder {

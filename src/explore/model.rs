@@ -189,6 +189,10 @@ fn execute<T: Verdict + 'static>(
     });
 }
 
+fn unpark(thread: Option<thread::Thread>) {
+    explore::atomically(|| thread.iter().for_each(thread::Thread::unpark));
+}
+
 fn start<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> thread::JoinHandle<T> {
     thread::Builder::new().stack_size(STACK).spawn(f).expect("a model has room for its tasks")
 }
@@ -259,7 +263,7 @@ impl World {
         state.seat(number).gone = true;
         let clock = state.stuck().or(if number == 0 { state.clock.clone() } else { None });
         drop(state);
-        clock.inspect(thread::Thread::unpark);
+        unpark(clock);
     }
 
     fn next(&self, number: u32) -> Runnable {
@@ -271,7 +275,7 @@ impl World {
             state.seat(number).waits = true;
             let clock = state.stuck();
             drop(state);
-            clock.inspect(thread::Thread::unpark);
+            unpark(clock);
             thread::park();
         }
     }
@@ -488,7 +492,7 @@ impl Engine for Hand {
             }
             let thread = seat.thread.clone();
             drop(state);
-            return thread.iter().for_each(thread::Thread::unpark);
+            return unpark(thread);
         }
         if number as usize == TASKS {
             state.fail(&Failure::new(format!(
@@ -520,7 +524,7 @@ impl Engine for Hand {
         state.timer_set = true;
         let clock = state.clock.clone();
         drop(state);
-        clock.inspect(thread::Thread::unpark);
+        unpark(clock);
     }
 
     fn home(&self) -> usize {

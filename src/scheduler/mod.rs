@@ -192,6 +192,23 @@ impl Shared {
         given: Given,
         location: &'static Location<'static>,
     ) -> JoinHandle<F::Output> {
+        // SAFETY: the caller's.
+        unsafe { self.spawn_as(future, given, location, Why::Woken) }
+    }
+
+    /// As [`spawn`](Self::spawn); with [`Why::Again`] the task goes behind all that its worker has, so
+    /// that tasks spawned so by one worker begin in their order unless they are stolen.
+    ///
+    /// # Safety
+    ///
+    /// As `spawn`.
+    pub(crate) unsafe fn spawn_as<F: Future>(
+        self: &Arc<Self>,
+        future: F,
+        given: Given,
+        location: &'static Location<'static>,
+        why: Why,
+    ) -> JoinHandle<F::Output> {
         current::worker_of(Arc::as_ptr(self), |worker| {
             let home = worker.map_or_else(|| self.outside_home(), Worker::seat);
             let spawn = Spawn {
@@ -202,9 +219,10 @@ impl Shared {
                 location,
             };
             // SAFETY: the caller's. The pointer in `Home` follows the rule of its type.
-            let (runnable, handle) = explore::unannounced(|| unsafe { spawn.create(future) });
+            let (runnable, handle) =
+                explore::unannounced(|| explore::atomically(|| unsafe { spawn.create(future) }));
             match (runnable, worker) {
-                (Some(runnable), Some(worker)) => worker.schedule(runnable, Why::Woken),
+                (Some(runnable), Some(worker)) => worker.schedule(runnable, why),
                 (Some(runnable), None) => self.inject(runnable),
                 (None, _) => {}
             }

@@ -19,18 +19,19 @@ use std::task::{Context, Poll};
 pub(super) unsafe fn run<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>) {
     // SAFETY: the caller's.
     let (head, cell) = unsafe { (header.as_ref(), Cell::<F, S, M>::of(header)) };
-    let output = match head.state.start() {
+    let output = match explore::atomically(|| head.state.start()) {
         // SAFETY: rule 2: `start` gave this thread RUNNING, and the future is there until COMPLETE.
         Start::Poll => match unsafe { poll(header, cell) } {
             Poll::Ready(output) => output,
             Poll::Pending => {
                 // From here on another thread may run and free the task, unless `Again` says that
                 // its `Runnable` is ours.
-                if head.state.pend() == Pend::Again {
-                    // SAFETY: `Again` gives this thread the `Runnable`.
-                    unsafe { (head.vtable.schedule)(header, Why::Again) }
-                }
-                return;
+                return explore::atomically(|| {
+                    if head.state.pend() == Pend::Again {
+                        // SAFETY: `Again` gives this thread the `Runnable`.
+                        unsafe { (head.vtable.schedule)(header, Why::Again) }
+                    }
+                });
             }
         },
         Start::Cancel => {
@@ -94,8 +95,8 @@ unsafe fn complete<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>, cel
     let head = unsafe { header.as_ref() };
     // Unlisted before the joiner can know: who has joined a task does not find it listed. Nobody
     // schedules it meanwhile, since RUNNING is set.
-    cell.scheduler().release(head);
-    match head.state.complete() {
+    explore::atomically(|| cell.scheduler().release(head));
+    match explore::atomically(|| head.state.complete()) {
         Complete::Nothing => {}
         Complete::DropOutput => {
             // SAFETY: rule 2: there is no `JoinHandle`, so the output is the completer's.

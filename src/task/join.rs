@@ -4,6 +4,7 @@ use super::cell::Header;
 use super::harness::release;
 use super::state::{Detach, JoinSlot, Wake};
 use super::{Id, JoinError, TaskInfo, Why, budget};
+use crate::primitive::explore;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -152,6 +153,11 @@ impl<T> JoinHandle<T> {
 
     /// Stores `waker` so that the completer wakes it. `Complete`: the output is there instead.
     fn register(&self, waker: &Waker) -> JoinSlot {
+        explore::atomically(|| self.register_step(waker))
+    }
+
+    #[inline]
+    fn register_step(&self, waker: &Waker) -> JoinSlot {
         let header = self.task.header();
         if header.state.has_join_waker() {
             // SAFETY: rule 3: while JOIN_WAKER is set the slot is only read, by us and the completer.

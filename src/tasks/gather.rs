@@ -231,8 +231,8 @@ pub enum When {
 ///
 /// # Cancel safety
 ///
-/// Dropping the future puts the tasks that have not ended back into `tasks`; the outputs of those that
-/// ended during that call are lost. Use it with [`When::FirstCompleted`] where it may be dropped.
+/// Dropping the future puts all tasks back into `tasks`, those that have ended first. With
+/// [`When::FirstError`] those that have ended, whose outputs had to be looked at, are lost.
 ///
 /// # Examples
 ///
@@ -252,19 +252,26 @@ pub async fn wait<T>(
     tasks: &mut Vec<JoinHandle<T>>,
     when: When,
 ) -> Vec<(Id, Result<T, JoinError>)> {
-    wait_until(tasks, |result| match when {
-        When::FirstCompleted => true,
-        When::FirstError => result.is_err(),
-        When::All => false,
-    })
-    .await
+    if when == When::FirstError {
+        return wait_until(tasks, Result::is_err).await;
+    }
+    let mut lent = Lent::new(tasks);
+    let ends = lent.members.ends();
+    while !lent.members.is_empty() {
+        let end = poll_fn(|cx| ends.poll(cx)).await;
+        lent.ended.push(lent.members.redeem(end));
+        if when == When::FirstCompleted {
+            break;
+        }
+    }
+    std::mem::take(&mut lent.ended).into_iter().map(taken).collect()
 }
 
 /// As [`wait`], until a result is what is waited for, or all tasks have ended.
 ///
 /// # Cancel safety
 ///
-/// As [`wait`].
+/// As [`wait`] with [`When::FirstError`].
 ///
 /// # Examples
 ///
@@ -279,21 +286,7 @@ pub async fn wait_until<T>(
     tasks: &mut Vec<JoinHandle<T>>,
     mut enough: impl FnMut(&Result<T, JoinError>) -> bool,
 ) -> Vec<(Id, Result<T, JoinError>)> {
-    /// Puts what is left back where it came from.
-    struct Lent<'a, T> {
-        tasks: &'a mut Vec<JoinHandle<T>>,
-        members: Members<T>,
-    }
-
-    impl<T> Drop for Lent<'_, T> {
-        fn drop(&mut self) {
-            *self.tasks = self.members.take_all();
-        }
-    }
-
-    let mut members = Members::new();
-    tasks.drain(..).for_each(|task| drop(members.insert(task)));
-    let mut lent = Lent { tasks, members };
+    let mut lent = Lent::new(tasks);
     let mut ended = Vec::new();
     while let Some(next) = poll_fn(|cx| lent.members.poll_next(cx)).await {
         let stop = enough(&next.1);
@@ -303,6 +296,37 @@ pub async fn wait_until<T>(
         }
     }
     ended
+}
+
+/// Tasks that are being waited for; what is left of them goes back where it came from.
+struct Lent<'a, T> {
+    tasks: &'a mut Vec<JoinHandle<T>>,
+    members: Members<T>,
+    /// Their outputs have not been taken.
+    ended: Vec<JoinHandle<T>>,
+}
+
+impl<'a, T> Lent<'a, T> {
+    fn new(tasks: &'a mut Vec<JoinHandle<T>>) -> Self {
+        let mut members = Members::new();
+        tasks.drain(..).for_each(|task| drop(members.insert(task)));
+        Self { tasks, members, ended: Vec::new() }
+    }
+}
+
+impl<T> Drop for Lent<'_, T> {
+    fn drop(&mut self) {
+        self.tasks.append(&mut self.ended);
+        self.tasks.append(&mut self.members.take_all());
+    }
+}
+
+/// The output of a task that has ended.
+fn taken<T>(mut task: JoinHandle<T>) -> (Id, Result<T, JoinError>) {
+    match task.take_output() {
+        Poll::Ready(result) => (task.id(), result),
+        Poll::Pending => unreachable!("it has ended, and its output is taken here only"),
+    }
 }
 
 /// Futures that are spawned when they are first awaited, or at once.

@@ -8,7 +8,7 @@ use super::{Instant, sleep_until};
 use crate::primitive::Arc;
 use crate::primitive::atomic::{AtomicUsize, Ordering::*};
 use crate::runtime::Handle;
-use crate::task::{AbortHandle, Given};
+use crate::task::{AbortHandle, Given, Why};
 use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
@@ -44,8 +44,8 @@ pub struct CallHandle {
 }
 
 impl Handle {
-    /// Calls `f` on a worker, soon. On a runtime with one worker, calls ordered by one of its tasks are
-    /// made in their order; on others they may be made at the same time.
+    /// Calls `f` on a worker, soon. On a current-thread runtime calls are made in the order of asking, as
+    /// asyncio makes them; on others they may be made at the same time.
     ///
     /// `f` must return soon, as a poll must.
     #[track_caller]
@@ -85,7 +85,7 @@ impl Handle {
             }
         };
         // SAFETY: the future is `Send`, and so is its output.
-        let task = unsafe { self.shared().spawn(call, Given::default(), location) };
+        let task = unsafe { self.shared().spawn_as(call, Given::default(), location, Why::Again) };
         CallHandle { state, task: task.abort_handle(), when }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! The explorer belongs to an OS thread: a simulation runs on one, and so do all threads of a model.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -49,6 +49,9 @@ pub trait Explorer {
 }
 
 std::thread_local! {
+    /// How many parts are being run that are not interleaved.
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+    static AT_END: RefCell<Vec<Box<dyn FnOnce()>>> = const { RefCell::new(Vec::new()) };
     static CURRENT: RefCell<Option<Arc<dyn Explorer>>> = const { RefCell::new(None) };
 }
 
@@ -65,13 +68,24 @@ pub fn with<R>(explorer: Arc<dyn Explorer>, f: impl FnOnce() -> R) -> R {
     impl Drop for Leave {
         fn drop(&mut self) {
             CURRENT.with(|current| current.borrow_mut().take());
+            AT_END.with(|list| list.borrow_mut().clear());
         }
     }
 
     let before = CURRENT.with(|current| current.borrow_mut().replace(explorer));
     let _leave = Leave;
+    DEPTH.with(|depth| depth.set(0));
     assert!(before.is_none(), "a model or simulation inside another one: give each its own test");
-    f()
+    let result = f();
+    for end in AT_END.with(|list| list.take()) {
+        end();
+    }
+    result
+}
+
+/// Has `f` called when this execution has ended.
+pub fn at_end(f: impl FnOnce() + 'static) {
+    AT_END.with(|list| list.borrow_mut().push(Box::new(f)));
 }
 
 /// Whether this thread explores.
@@ -161,9 +175,36 @@ pub fn unannounced<R>(f: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Runs `f` as one step of a user's model: others come before it or after it, not in between. For what the
+/// runtime does between two things that a user can see, and that has models of its own: a wake-up, the
+/// end of a poll. It makes the models of users a fifth as long.
+pub fn atomically<R>(f: impl FnOnce() -> R) -> R {
+    /// Leaves, also when `f` panics.
+    struct Leave;
+
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            let depth = DEPTH.with(|depth| depth.replace(depth.get() - 1));
+            if depth == 1 {
+                loom::explore();
+            }
+        }
+    }
+
+    if !super::in_model() || !is_on() {
+        return f();
+    }
+    stop_exploring();
+    let _leave = Leave;
+    f()
+}
+
 /// What follows in this execution is not interleaved any more.
 pub fn stop_exploring() {
-    loom::stop_exploring();
+    let depth = DEPTH.with(|depth| depth.replace(depth.get() + 1));
+    if depth == 0 {
+        loom::stop_exploring();
+    }
 }
 
 /// Since when a watch runs, and since when what it watches stands still.

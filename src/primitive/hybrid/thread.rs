@@ -15,7 +15,7 @@
 //! A model's `park_timeout` never times out (loom has no time), and no `park` returns without cause:
 //! a model that cares starts a thread that calls `unpark`.
 
-use super::in_model;
+use super::{explore, in_model};
 use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 use std::cell::OnceCell;
 use std::io;
@@ -234,13 +234,14 @@ pub fn park() {
     }
     let token = token();
     // Acquire: pairs with the Release in `unpark`.
-    if token.fetch_sub(1, Acquire) == NOTIFIED {
+    if explore::atomically(|| token.fetch_sub(1, Acquire)) == NOTIFIED {
         return;
     }
     loop {
         loom::thread::park();
         // Acquire: pairs with the Release in `unpark`.
-        if token.compare_exchange(NOTIFIED, EMPTY, Acquire, Relaxed).is_ok() {
+        let taken = || token.compare_exchange(NOTIFIED, EMPTY, Acquire, Relaxed).is_ok();
+        if explore::atomically(taken) {
             return;
         }
     }

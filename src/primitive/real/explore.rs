@@ -26,9 +26,16 @@ pub(crate) const fn panic_lost() {}
 pub(crate) const fn reached(_label: &'static str) {}
 
 #[inline(always)]
+pub(crate) fn atomically<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
+#[inline(always)]
 pub(crate) fn unannounced<R>(f: impl FnOnce() -> R) -> R {
     f()
 }
+
+pub(crate) fn at_end(_f: impl FnOnce() + 'static) {}
 
 pub(crate) const fn forbid(_what: &str) {}
 

@@ -81,7 +81,7 @@ mod tests {
         let (end, ended) = mpsc::channel::<()>();
         let thread = std::thread::spawn(move || {
             tell.send(thread_number()).unwrap();
-            drop(ended.recv());
+            let _ = ended.recv();
         });
         let other = told.recv().unwrap();
         let me = sample(thread_number());

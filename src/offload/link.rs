@@ -1,0 +1,480 @@
+//! The parent's side of one worker: its process, its channel, its error output.
+//!
+//! Everything that can happen to a worker is watched in one poll, so that nothing waits behind something
+//! else: a long message goes out while error output comes in, and the caller who gives up, the deadline and
+//! the worker's death are seen at any time.
+
+use super::config::{Builder, Stdio};
+use super::error::{Failure, KillHint};
+use super::frame::{Frame, Head, Kind, MAX_SEGMENTS, Malformed, Reader, SHARED};
+use super::registry::{self, Message};
+use super::spawn;
+use super::worker::{CUT_OFF, MAX_DESCRIPTORS, UNFIT};
+use crate::io::unix::AsyncFd;
+use crate::io::{AsyncRead, Interest, ReadBuf};
+use crate::primitive::Arc;
+use crate::process::{Child, ChildStderr, Command, ExitStatus};
+use crate::time::{Instant, sleep_until, timeout};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use rustix::process::{Pid, PidfdFlags, Signal};
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice, Write as _};
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+/// How much of a worker's error output is kept for errors.
+const TAIL: usize = 8192;
+/// How long a worker that has closed its channel has to end by itself: exiting takes a millisecond, or longer if
+/// it has much memory to give back.
+const LAST_BREATH: Duration = Duration::from_millis(200);
+/// How long a worker that was asked to exit has for what it does at its exit.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// A message up to this long is copied into one piece instead of being gathered.
+const SMALL: usize = 4096;
+
+/// Our end of the channel.
+type Socket = AsyncFd<UnixStream>;
+
+/// One worker.
+pub(super) struct Link {
+    socket: Socket,
+    reader: Reader,
+    errors: Errors,
+    child: Child,
+    pid: u32,
+    /// What is to be written.
+    out: VecDeque<Outgoing>,
+}
+
+/// How a wait for a worker ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// With a message.
+    Answer(Frame),
+    /// The channel is closed or broken.
+    Lost,
+    /// It wrote what is no message.
+    Garbage(Malformed),
+    /// Time is up.
+    Late,
+    /// What else was waited for has come: the caller is gone, or there is work.
+    Other,
+}
+
+/// A message that is being written.
+pub(super) struct Outgoing {
+    head: Vec<u8>,
+    message: Option<Arc<Result<Message, String>>>,
+    sent: usize,
+    total: usize,
+    /// How many messages it is: small ones that are written together.
+    messages: usize,
+}
+
+impl Outgoing {
+    /// A message without payload.
+    pub(super) fn plain(head: Head) -> Self {
+        let mut bytes = Vec::new();
+        head.write([].into_iter(), &mut bytes);
+        Self { total: bytes.len(), head: bytes, message: None, sent: 0, messages: 1 }
+    }
+
+    /// A message with the payload and the blobs of `message`, which is one.
+    pub(super) fn new(mut head: Head, message: Arc<Result<Message, String>>) -> Self {
+        let Ok(content) = &*message else { return Self::plain(head) };
+        head.payload = content.payload.len() as u64;
+        head.segments = content.blobs.len() as u16;
+        let mut bytes = Vec::with_capacity(128);
+        let mut total = content.payload.len();
+        let mut descriptors = 0;
+        let sizes = content.blobs.iter().map(|blob| {
+            let shared = blob.shared().is_some() && descriptors < MAX_DESCRIPTORS;
+            descriptors += usize::from(shared);
+            total += if shared { 0 } else { blob.len() };
+            blob.len() as u64 | if shared { SHARED } else { 0 }
+        });
+        let sizes: Vec<u64> = sizes.collect();
+        head.write(sizes.into_iter(), &mut bytes);
+        total += bytes.len();
+        if content.blobs.is_empty() && content.payload.len() <= SMALL {
+            bytes.extend_from_slice(&content.payload);
+            return Self { head: bytes, message: None, sent: 0, total, messages: 1 };
+        }
+        Self { head: bytes, message: Some(message), sent: 0, total, messages: 1 }
+    }
+
+    /// Damages it, so that no reader takes it.
+    pub(super) fn garble(&mut self) {
+        self.head[0] = 0xff;
+    }
+
+    fn is_sent(&self) -> bool {
+        self.sent == self.total
+    }
+
+    /// The shared memory among the blobs, as far as it goes by descriptor.
+    fn shared(&self) -> Vec<BorrowedFd<'_>> {
+        let blobs = self.message.iter().flat_map(|message| (**message).iter());
+        let shared = blobs.flat_map(|message| message.blobs.iter().filter_map(|b| b.shared()));
+        shared.take(MAX_DESCRIPTORS).collect()
+    }
+
+    /// What is still to be written, from the first byte on.
+    fn rest(&self) -> Vec<IoSlice<'_>> {
+        let mut parts = vec![&self.head[..]];
+        let mut descriptors = 0;
+        for content in self.message.iter().flat_map(|message| (**message).iter()) {
+            parts.push(&content.payload);
+            for blob in &content.blobs {
+                let shared = blob.shared().is_some() && descriptors < MAX_DESCRIPTORS;
+                descriptors += usize::from(shared);
+                parts.extend((!shared).then_some(&blob[..]));
+            }
+        }
+        let mut skip = self.sent;
+        let mut slices = Vec::with_capacity(parts.len());
+        for part in parts {
+            let some = skip.min(part.len());
+            skip -= some;
+            if some < part.len() {
+                slices.push(IoSlice::new(&part[some..]));
+            }
+        }
+        slices
+    }
+
+    fn poll_write(&mut self, socket: &Socket, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.is_sent() {
+            match self.write(socket.get_ref()) {
+                Ok(written) => self.sent += written,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    // Waited for from now on only: a worker that takes a message makes the socket writable, and
+                    // telling us of that each time costs more than the message.
+                    let mut ready = ready!(socket.poll_write_ready(cx))?;
+                    match self.write(socket.get_ref()) {
+                        Ok(written) => self.sent += written,
+                        Err(Errno::AGAIN) => ready.clear_ready(),
+                        Err(Errno::INTR) => {}
+                        Err(error) => return Poll::Ready(Err(error.into())),
+                    }
+                }
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes some.
+    fn write(&self, socket: &UnixStream) -> rustix::io::Result<usize> {
+        let shared = if self.sent == 0 { self.shared() } else { Vec::new() };
+        if self.message.is_none() {
+            return rustix::net::send(socket, &self.head[self.sent..], SendFlags::NOSIGNAL);
+        }
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        if !shared.is_empty() {
+            control.push(SendAncillaryMessage::ScmRights(&shared));
+        }
+        let rest = self.rest();
+        let parts = &rest[..rest.len().min(MAX_SEGMENTS)];
+        rustix::net::sendmsg(socket, parts, &mut control, SendFlags::NOSIGNAL)
+    }
+}
+
+/// Reads once.
+fn receive(socket: &UnixStream, buf: &mut ReadBuf<'_>) -> rustix::io::Result<()> {
+    // SAFETY: `recv` writes into it, and nothing else.
+    let unfilled = unsafe { buf.unfilled_mut() };
+    let (_, received) = rustix::net::recv(socket, unfilled, RecvFlags::DONTWAIT)?;
+    // SAFETY: `recv` has filled so many bytes.
+    unsafe { buf.assume_init(received) };
+    buf.advance(received);
+    Ok(())
+}
+
+/// A worker's error output: its end, and where it goes.
+struct Errors {
+    pipe: Option<ChildStderr>,
+    tail: Vec<u8>,
+    forward: bool,
+}
+
+impl Errors {
+    /// Takes what is there.
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        let mut space = [MaybeUninit::uninit(); 2048];
+        while let Some(pipe) = &mut self.pipe {
+            let mut buf = ReadBuf::uninit(&mut space);
+            match Pin::new(pipe).poll_read(cx, &mut buf) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => self.take(buf.filled()),
+                Poll::Ready(_) => self.pipe = None,
+            }
+        }
+    }
+
+    fn take(&mut self, text: &[u8]) {
+        if self.forward {
+            // Ours may be closed; that is no reason to stop.
+            let _ = io::stderr().write_all(text);
+        }
+        self.tail.extend_from_slice(text);
+        if self.tail.len() > 4 * TAIL {
+            self.tail.drain(..self.tail.len() - TAIL);
+        }
+    }
+
+    fn text(&self) -> String {
+        let start = self.tail.len().saturating_sub(TAIL);
+        String::from_utf8_lossy(&self.tail[start..]).into_owned()
+    }
+}
+
+impl Link {
+    /// Starts a worker, up to its hello and the initialiser's end.
+    pub(super) async fn start(config: &Builder) -> Result<Self, String> {
+        let (newborn, socket) = spawn::spawn(config).await.map_err(|error| error.to_string())?;
+        let mut command = Command::new(&config.program);
+        let adopted = command.kill_on_drop(true).spawn_with(|_| Ok(newborn.take()));
+        let mut child = adopted.map_err(|error| error.to_string())?;
+        let socket = AsyncFd::with_interest(socket, Interest::READABLE);
+        let socket = socket.map_err(|error| error.to_string())?;
+        let pid = child.id().unwrap_or_default();
+        let forward = config.stderr == Stdio::Inherit;
+        let errors = Errors { pipe: child.stderr.take(), tail: Vec::new(), forward };
+        let reader = Reader::new(config.max_message, false);
+        let mut link = Self { socket, reader, errors, child, pid, out: VecDeque::new() };
+        let deadline = Instant::now().checked_add(config.start_timeout);
+        match link.exchange(deadline, |_| Poll::Pending).await {
+            End::Answer(frame) if frame.head.kind == Kind::Hello => {
+                if frame.head.extra != registry::fingerprint() {
+                    return Err("it is another program: its functions are not ours".into());
+                }
+            }
+            end => return Err(link.explain("starting", end).await),
+        }
+        let Some(first) = &config.initializer else { return Ok(link) };
+        let Some(function) = first.entry.index() else { return Err("unknown initialiser".into()) };
+        if let Err(error) = &*first.message {
+            return Err(format!("the initialiser's arguments: {error}"));
+        }
+        let head = Head::new(Kind::Run, function, 0, 0);
+        link.post(Outgoing::new(head, first.message.clone()));
+        match link.exchange(deadline, |_| Poll::Pending).await {
+            End::Answer(frame) if frame.head.kind == Kind::Done => Ok(link),
+            End::Answer(frame) if frame.head.kind == Kind::Panicked => {
+                let said = registry::decode::<(String, String, Option<String>)>(
+                    &frame.payload,
+                    &mut Vec::new(),
+                );
+                let (message, place, _) = said.unwrap_or_default();
+                Err(format!("the initialiser panicked at {place}: {message}"))
+            }
+            end => Err(link.explain("its initialiser", end).await),
+        }
+    }
+
+    /// The worker's process.
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Adds a message to those that are to be written.
+    pub(super) fn post(&mut self, message: Outgoing) {
+        match self.out.back_mut() {
+            Some(last) if last.sent == 0 && last.message.is_none() && message.message.is_none() => {
+                last.head.extend_from_slice(&message.head);
+                last.total += message.total;
+                last.messages += message.messages;
+            }
+            _ => self.out.push_back(message),
+        }
+    }
+
+    /// Whether the oldest of the last `messages` can have reached the worker whole: only then can its job begin.
+    pub(super) fn delivered(&self, messages: usize) -> bool {
+        let unsent: usize = self.out.iter().map(|out| out.messages).sum();
+        // Of several that are written together, the first may be whole.
+        let partly = self.out.front().is_some_and(|out| out.sent > 0 && out.messages > 1);
+        unsent < messages || partly
+    }
+
+    /// The end of its error output, with what has come by now.
+    pub(super) fn stderr_tail(&mut self) -> String {
+        // The waker is a dummy: the next wait polls again.
+        self.errors.poll(&mut Context::from_waker(std::task::Waker::noop()));
+        self.errors.text()
+    }
+
+    /// A new job begins: what the last one wrote is not its.
+    pub(super) fn forget_errors(&mut self) {
+        self.errors.tail.clear();
+    }
+
+    /// Why a start went wrong.
+    async fn explain(&mut self, what: &str, end: End) -> String {
+        let how = match end {
+            End::Answer(frame) => format!("answered with {:?}", frame.head.kind),
+            End::Garbage(malformed) => malformed.to_string(),
+            End::Late => "took too long".into(),
+            End::Lost | End::Other => match self.bury().await {
+                Failure::Killed { signal, .. } => format!("was killed by signal {signal}"),
+                Failure::Exited { code } => format!("exited with code {code}"),
+                Failure::Protocol { reason } => format!("ended: {reason}"),
+                _ => "was lost".into(),
+            },
+        };
+        let tail = self.stderr_tail();
+        let said = if tail.is_empty() { "" } else { "; it said: " };
+        format!("{what}: it {how}{said}{}", tail.trim_end())
+    }
+
+    /// Writes what there is to write, and waits for the worker's next message, or for `other`.
+    pub(super) async fn exchange(
+        &mut self,
+        deadline: Option<Instant>,
+        mut other: impl FnMut(&mut Context<'_>) -> Poll<()>,
+    ) -> End {
+        let mut late = pin!(deadline.map(sleep_until));
+        poll_fn(|cx| {
+            while let Some(message) = self.out.front_mut() {
+                match message.poll_write(&self.socket, cx) {
+                    Poll::Ready(Ok(())) => drop(self.out.pop_front()),
+                    // What it has said before it closed may explain it, and is read below.
+                    Poll::Ready(Err(_)) | Poll::Pending => break,
+                }
+            }
+            if let Poll::Ready(end) = self.poll_message(cx) {
+                return Poll::Ready(end);
+            }
+            self.errors.poll(cx);
+            if other(cx).is_ready() {
+                return Poll::Ready(End::Other);
+            }
+            if let Some(late) = late.as_mut().as_pin_mut() {
+                ready!(late.poll(cx));
+                return Poll::Ready(End::Late);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        loop {
+            match self.reader.next() {
+                Ok(Some(frame)) => return Poll::Ready(End::Answer(frame)),
+                Ok(None) => {}
+                Err(malformed) => return Poll::Ready(End::Garbage(malformed)),
+            }
+            let Ok(mut ready) = ready!(self.socket.poll_read_ready(cx)) else {
+                return Poll::Ready(End::Lost);
+            };
+            let (socket, mut room) = (self.socket.get_ref(), 0);
+            let (read, filled) = self.reader.fill(|buf| {
+                room = buf.remaining();
+                receive(socket, buf)
+            });
+            match read {
+                // All that there was; what came since makes it ready again. No descriptors come this way, at
+                // which a read would stop short.
+                Ok(()) if filled > 0 && filled < room => ready.clear_ready(),
+                Ok(()) if filled > 0 => {}
+                Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::INTR) => {}
+                _ => return Poll::Ready(End::Lost),
+            }
+        }
+    }
+
+    /// Kills the worker as a stranger would.
+    pub(super) fn strike(&mut self) {
+        let _ = self.child.start_kill();
+    }
+
+    /// Kills the worker and what it has started. Does not wait.
+    pub(super) fn kill(&mut self) {
+        // As long as it is not reaped, its number is its own, also as its group's.
+        let pid = self.child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        if let Some(pid) = pid {
+            let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+            // It leads its group unless it has left it.
+            let _ = self.child.start_kill();
+        }
+    }
+
+    /// Waits for the end of a worker whose channel is closed; says how it ended.
+    pub(super) async fn bury(&mut self) -> Failure {
+        let ended = timeout(LAST_BREATH, self.ended()).await.is_ok();
+        // What it has started and left behind. It is not reaped yet.
+        self.kill();
+        let status = self.child.wait().await;
+        match status {
+            Ok(status) if ended => self.failure(status),
+            _ => Failure::Protocol { reason: "it closed its channel".into() },
+        }
+    }
+
+    /// Waits until it has ended, without reaping it.
+    async fn ended(&mut self) {
+        let mut by_pidfd = false;
+        let pid = Pid::from_raw(self.pid as i32);
+        if let Some(Ok(pidfd)) =
+            pid.map(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()))
+        {
+            if let Ok(pidfd) = AsyncFd::with_interest(pidfd, Interest::READABLE) {
+                by_pidfd = pidfd.readable().await.is_ok();
+            }
+        }
+        if !by_pidfd {
+            // No descriptor left, or no such call: reaped here, and what it has left behind lives on.
+            let _ = self.child.wait().await;
+        }
+    }
+
+    fn failure(&mut self, status: ExitStatus) -> Failure {
+        let Some(signal) = status.signal() else {
+            let reason = match status.code().unwrap_or_default() {
+                CUT_OFF => "its channel was closed",
+                UNFIT => "it could not go on",
+                code => return Failure::Exited { code },
+            };
+            return Failure::Protocol { reason: reason.into() };
+        };
+        let tail = self.stderr_tail();
+        let hint = if tail.contains("has overflowed its stack") {
+            Some(KillHint::StackOverflow)
+        } else if tail.contains("memory allocation of ") {
+            Some(KillHint::OutOfMemory)
+        } else if signal == libc::SIGXCPU {
+            Some(KillHint::CpuTime)
+        } else {
+            None
+        };
+        Failure::Killed { signal, hint }
+    }
+
+    /// Lets the worker exit in good order; kills it if that takes too long.
+    pub(super) async fn retire(mut self) {
+        self.post(Outgoing::plain(Head::new(Kind::Close, 0, 0, 0)));
+        let deadline = Instant::now().checked_add(FAREWELL);
+        let end = self.exchange(deadline, |_| Poll::Pending).await;
+        if matches!(end, End::Lost) {
+            let _ = self.bury().await;
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,66 @@
+//! What a new worker is told before anything else: one environment variable.
+
+/// The variable. A process that finds it at its start is a worker.
+pub const VARIABLE: &str = "REIVER_OFFLOAD_WORKER";
+
+/// A worker's orders. 0 is "no limit".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Orders {
+    /// The parent's process: the worker ends if that is another one by now.
+    pub parent: u32,
+    /// The hash of the parent's functions.
+    pub fingerprint: u64,
+    /// The longest message, in bytes.
+    pub limit: u64,
+    /// `RLIMIT_DATA`.
+    pub data: u64,
+    /// `RLIMIT_AS`.
+    pub address_space: u64,
+    /// `RLIMIT_CPU`, in seconds.
+    pub cpu: u64,
+    /// Added to its nice value.
+    pub nice: i32,
+    /// Whether its memory is reported with each answer.
+    pub report_memory: bool,
+}
+
+impl Orders {
+    /// As the variable's text.
+    pub fn to_text(self) -> String {
+        let Self { parent, fingerprint, limit, data, address_space, cpu, nice, report_memory } =
+            self;
+        let report = u8::from(report_memory);
+        format!("1 {parent} {fingerprint} {limit} {data} {address_space} {cpu} {nice} {report}")
+    }
+
+    /// From the variable's text; `None` if another version wrote it.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        if words.next() != Some("1") {
+            return None;
+        }
+        let mut number = || words.next()?.parse::<u64>().ok();
+        let parent = u32::try_from(number()?).ok()?;
+        let (fingerprint, limit) = (number()?, number()?);
+        let (data, address_space, cpu) = (number()?, number()?, number()?);
+        let nice = words.next()?.parse().ok()?;
+        let report_memory = words.next()? == "1";
+        let all =
+            Self { parent, fingerprint, limit, data, address_space, cpu, nice, report_memory };
+        words.next().is_none().then_some(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let orders = Orders { parent: 7, fingerprint: u64::MAX, nice: -5, ..Orders::default() };
+        assert_eq!(Orders::parse(&orders.to_text()), Some(orders));
+        for text in ["", "1", "2 1 2 3 4 5 6 7 0", "1 1 2 3 4 5 6 7 0 9", "1 -1 2 3 4 5 6 7 0"] {
+            assert_eq!(Orders::parse(text), None, "{text}");
+        }
+    }
+}

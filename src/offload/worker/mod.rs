@@ -1,0 +1,104 @@
+//! A worker process, from its first instruction to its last.
+//!
+//! A worker is this same executable, started again with [`VARIABLE`] in its environment. It must be caught
+//! before the program's own `main`: by `#[reiver::main]`, whose first statement is [`init`], or, in programs
+//! whose `main` is not ours (tests, benches, examples), by a constructor that the linker puts before `main`.
+//! A marker in a second slice of the linker tells the constructor to leave it to `main`.
+//!
+//! The main thread becomes the *lifeline*: it waits for the parent's end of the socket to close, and ends
+//! the process whatever the job does. Jobs run on a second thread with a stack of 8 MiB. The parent's death
+//! signal does the same a little later; it is the second rope.
+
+mod constructor;
+mod prepare;
+mod serve;
+mod stack;
+
+pub(super) use serve::MAX_DESCRIPTORS;
+
+use super::orders::{Orders, VARIABLE};
+use crate::primitive::thread;
+use std::os::fd::OwnedFd;
+use std::process::exit;
+use std::sync::OnceLock;
+
+/// Not empty in programs whose `main` calls [`init`]: the constructor stands back.
+#[linkme::distributed_slice]
+pub static MAIN: [bool];
+
+/// The stack of the thread that runs jobs.
+const STACK: usize = 8 << 20;
+/// The exit code of a worker that cannot begin, or whose parent speaks another language.
+pub(super) const UNFIT: i32 = 213;
+/// The exit code of a worker whose channel is closed.
+pub(super) const CUT_OFF: i32 = 214;
+
+/// Set in a worker, before anything else.
+static IN_WORKER: OnceLock<()> = OnceLock::new();
+
+/// Whether this process is a worker.
+///
+/// # Examples
+///
+/// ```
+/// assert!(!reiver::offload::in_worker());
+/// ```
+pub fn in_worker() -> bool {
+    IN_WORKER.get().is_some()
+}
+
+/// Becomes a worker if this process was started as one, and then never returns; returns at once otherwise.
+///
+/// `#[reiver::main]` calls it. A program with another `main` needs it only where constructors do not run; then it
+/// is to be the first statement, before threads are started and arguments read.
+pub fn init() {
+    if let Some(orders) = take_orders() {
+        run(orders)
+    }
+}
+
+/// The orders, taken out of the environment, so that children of the worker are no workers.
+fn take_orders() -> Option<Orders> {
+    let text = std::env::var_os(VARIABLE)?;
+    // SAFETY: `getauxval` reads a table that the kernel has made.
+    if unsafe { libc::getauxval(libc::AT_SECURE) } != 0 {
+        return None;
+    }
+    // SAFETY: this is the beginning of the process, which has one thread (see `init`).
+    unsafe { std::env::remove_var(VARIABLE) };
+    Orders::parse(text.to_str()?)
+}
+
+fn run(orders: Orders) -> ! {
+    let _ = IN_WORKER.set(());
+    let channel = match prepare::prepare(&orders) {
+        Ok(channel) => channel,
+        Err(error) => {
+            eprintln!("reiver worker: {error}");
+            exit(UNFIT)
+        }
+    };
+    let Ok(lifeline) = channel.try_clone() else { exit(UNFIT) };
+    let jobs = thread::Builder::new().name("reiver-worker".into()).stack_size(STACK);
+    if let Err(error) = jobs.spawn(move || serve::serve(channel, &orders)) {
+        eprintln!("reiver worker: no thread: {error}");
+        exit(UNFIT)
+    }
+    hold(lifeline)
+}
+
+/// Ends the process when the parent is gone.
+fn hold(lifeline: OwnedFd) -> ! {
+    use rustix::event::{PollFd, PollFlags, poll};
+    loop {
+        // Data is none of its business, so it does not wake this thread.
+        let mut fds = [PollFd::new(&lifeline, PollFlags::RDHUP)];
+        let polled = poll(&mut fds, None);
+        if polled.is_ok() && !fds[0].revents().is_empty() {
+            // The job's thread may be in the middle of an orderly exit, which the parent waits for before it
+            // closes the socket. So this is no such exit.
+            // SAFETY: ends the process without running anything of it.
+            unsafe { libc::_exit(CUT_OFF) }
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The functions that the tests run elsewhere.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+#[reiver::offload]
+pub fn add(a: u32, b: u32) -> u32 {
+    a + b
+}
+
+#[reiver::offload]
+pub fn pid() -> u32 {
+    std::process::id()
+}
+
+#[reiver::offload]
+pub fn nothing() {}
+
+#[reiver::offload]
+pub fn lengths(text: &str, bytes: &[u8], owned: Vec<u8>, map: HashMap<String, u64>) -> Vec<u64> {
+    vec![text.len() as u64, bytes.len() as u64, owned.len() as u64, map.values().sum()]
+}
+
+#[reiver::offload]
+pub fn echo(bytes: Vec<u8>) -> Vec<u8> {
+    bytes
+}
+
+#[reiver::offload]
+pub fn fails(text: String) -> Result<u8, String> {
+    text.parse().map_err(|_| format!("{text} is no number"))
+}
+
+#[reiver::offload]
+pub fn segv() {
+    // SAFETY: not at all: nothing is mapped there.
+    unsafe { std::ptr::without_provenance_mut::<u64>(64).write_volatile(1) }
+}
+
+#[reiver::offload]
+pub fn abort() {
+    eprintln!("about to abort");
+    std::process::abort()
+}
+
+#[reiver::offload]
+pub fn exits(code: i32) {
+    std::process::exit(code)
+}
+
+#[reiver::offload]
+#[allow(unconditional_recursion)]
+pub fn overflow(depth: u64) -> u64 {
+    let room = std::hint::black_box([depth; 512]);
+    overflow(depth + 1) + room[(depth % 512) as usize]
+}
+
+#[reiver::offload]
+pub fn raises(signal: i32) {
+    // SAFETY: sends a signal to this process.
+    unsafe { libc::kill(libc::getpid(), signal) };
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+#[reiver::offload]
+pub fn panics(text: String) {
+    panic!("{text}")
+}
+
+#[reiver::offload]
+pub fn panics_oddly() {
+    std::panic::panic_any(42)
+}
+
+/// A panic's payload whose drop panics.
+struct Worse;
+
+impl Drop for Worse {
+    fn drop(&mut self) {
+        panic!("worse")
+    }
+}
+
+#[reiver::offload]
+pub fn panics_twice() {
+    std::panic::panic_any(Worse)
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+pub struct Bomb(pub bool);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(!(self.0 && reiver::offload::in_worker()), "dropped");
+    }
+}
+
+#[reiver::offload]
+pub fn result_panics_in_drop(armed: bool) -> Bomb {
+    Bomb(armed)
+}
+
+#[reiver::offload]
+pub fn forever() {
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
+#[reiver::offload]
+pub fn sleeps(ms: u64) -> u32 {
+    std::thread::sleep(Duration::from_millis(ms));
+    std::process::id()
+}
+
+#[reiver::offload]
+pub fn computes(ms: u64) -> u64 {
+    let start = Instant::now();
+    let mut n = 0;
+    while start.elapsed() < Duration::from_millis(ms) {
+        n += 1;
+    }
+    n
+}
+
+#[reiver::offload]
+pub fn allocates(bytes: usize) -> usize {
+    let mut room = vec![0_u8; bytes];
+    room.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
+    std::hint::black_box(room).len()
+}
+
+#[reiver::offload]
+pub fn descriptors() -> Vec<i32> {
+    let list = std::fs::read_dir("/proc/self/fd").unwrap();
+    let mut all: Vec<i32> =
+        list.map(|entry| entry.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+    all.sort_unstable();
+    all.pop(); // that of the list
+    all
+}
+
+#[reiver::offload]
+pub fn environment() -> Vec<(String, String)> {
+    std::env::vars().collect()
+}
+
+#[reiver::offload]
+pub fn status() -> String {
+    std::fs::read_to_string("/proc/self/status").unwrap()
+}
+
+/// Starts a program, and gives its process.
+#[reiver::offload]
+pub fn leaves_a_child() -> u32 {
+    std::process::Command::new("sleep").arg("600").spawn().unwrap().id()
+}
+
+#[reiver::offload]
+pub fn forks() -> i32 {
+    // SAFETY: the child does nothing but exit.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: ends the child.
+        unsafe { libc::_exit(7) }
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child.
+    unsafe { libc::waitpid(child, &mut status, 0) };
+    libc::WEXITSTATUS(status)
+}
+
+#[reiver::offload]
+pub fn prints(text: String) -> usize {
+    println!("{text}");
+    eprintln!("{text}");
+    text.len()
+}
+
+#[reiver::offload]
+pub fn says_much(bytes: usize) -> usize {
+    eprint!("{}", "x".repeat(bytes));
+    bytes
+}
+
+#[reiver::offload]
+pub fn says_and_dies(text: String) {
+    eprint!("{}{text}", "x".repeat(100_000));
+    std::process::exit(9)
+}
+
+#[reiver::offload]
+pub fn closes_its_channel() {
+    // SAFETY: not quite: the channel's owner is not asked.
+    unsafe { libc::shutdown(3, libc::SHUT_RDWR) };
+    std::thread::sleep(Duration::from_secs(600));
+}
+
+#[reiver::offload]
+pub fn writes_garbage(bytes: Vec<u8>) {
+    // SAFETY: a write to whatever is there.
+    unsafe { libc::write(3, bytes.as_ptr().cast(), bytes.len()) };
+    std::thread::sleep(Duration::from_secs(600));
+}
+
+#[reiver::offload]
+pub fn nested() -> String {
+    let runtime = reiver::runtime::Builder::new_current_thread().build().unwrap();
+    match runtime.block_on(add::offload(1, 2)) {
+        Ok(sum) => sum.to_string(),
+        Err(error) => format!("{:?}", error.failure()),
+    }
+}
+
+#[reiver::offload]
+pub fn touches(path: String) {
+    use std::io::Write;
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+    file.unwrap().write_all(b"x").unwrap();
+}
+
+/// Aborts the first time, and leaves a mark at `path`.
+#[reiver::offload]
+pub fn works_the_second_time(path: String) -> u32 {
+    if std::fs::exists(&path).unwrap() {
+        return 2;
+    }
+    std::fs::write(path, "").unwrap();
+    std::process::abort()
+}
+
+static PREPARED: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
+
+#[reiver::offload]
+pub fn prepares(value: u32) {
+    assert!(value != 13, "13 brings bad luck");
+    PREPARED.set(value).unwrap();
+}
+
+#[reiver::offload]
+pub fn prepared() -> Option<u32> {
+    PREPARED.get().copied()
+}
+
+pub mod other {
+    /// The same name as elsewhere.
+    #[reiver::offload]
+    pub fn add(a: u32, b: u32) -> u32 {
+        a * 1000 + b
+    }
+}
+
+/// As a C++ static: built by a constructor before `main`.
+static BUILT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+
+extern "C" fn build() {
+    BUILT.store(41, std::sync::atomic::Ordering::Relaxed);
+}
+
+#[used]
+// SAFETY: a table of such functions.
+#[unsafe(link_section = ".init_array")]
+static CONSTRUCTOR: extern "C" fn() = build;
+
+#[reiver::offload]
+pub fn built() -> u32 {
+    BUILT.load(std::sync::atomic::Ordering::Relaxed)
+}

@@ -1,0 +1,133 @@
+//! What a worker gets from its parent, and the parent's own end.
+
+use super::{PATIENCE, jobs, lives, one, until};
+use reiver::offload::ProcessPool;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+#[reiver::test]
+async fn a_worker_inherits_no_descriptor_no_secret_and_no_privilege() {
+    let open = std::fs::File::open("/dev/null").unwrap();
+    // SAFETY: makes a descriptor that is inherited.
+    let leaked = unsafe { libc::dup(std::os::fd::AsRawFd::as_raw_fd(&open)) };
+    assert!(leaked > 3);
+    let pool = one().env("ASKED_FOR", "yes").pass_env("CARGO_MANIFEST_DIR").build();
+    // 4 is the lifeline.
+    assert_eq!(pool.run(jobs::descriptors::job()).await.unwrap(), [0, 1, 2, 3, 4]);
+    let env = pool.run(jobs::environment::job()).await.unwrap();
+    let get = |name: &str| env.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
+    assert_eq!(get("ASKED_FOR"), Some("yes"));
+    assert_eq!(get("CARGO_MANIFEST_DIR"), Some(env!("CARGO_MANIFEST_DIR")));
+    assert_eq!(get("REIVER_OFFLOAD_WORKER"), None, "children would be workers");
+    assert_eq!(get("CARGO_PKG_NAME"), None, "it was not asked for");
+    let status = pool.run(jobs::status::job()).await.unwrap();
+    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+    assert!(status.contains("Name:\treiver-worker"), "{status}");
+    let all = one().inherit_env().build();
+    let env = all.run(jobs::environment::job()).await.unwrap();
+    assert!(env.iter().any(|(name, _)| name == "CARGO_PKG_NAME"));
+    // SAFETY: ours.
+    unsafe { libc::close(leaked) };
+}
+
+#[reiver::test]
+async fn a_job_may_print_whatever_reads_it() {
+    assert_eq!(jobs::prints::offload("a job prints".into()).await.unwrap(), 12);
+}
+
+#[test]
+fn workers_outlive_the_thread_that_asked_for_them() {
+    let runtime = reiver::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let handle = runtime.handle().clone();
+    let first = std::thread::spawn(move || {
+        handle.block_on(async {
+            let pool = one().build();
+            let pid = pool.run(jobs::pid::job()).await.unwrap();
+            (pool, pid)
+        })
+    });
+    let (pool, pid) = first.join().unwrap();
+    assert_eq!(runtime.block_on(pool.run(jobs::sleeps::job(50))).unwrap(), pid);
+}
+
+/// A process of this test program that does what the test `name` does, which is ignored otherwise.
+fn process(name: &str) -> (Child, u32) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "--nocapture", name])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let worker = lines.find_map(|line| line.unwrap().strip_prefix("worker ")?.parse().ok());
+    (child, worker.expect("it says which worker it has"))
+}
+
+fn wait_for_the_end(pid: u32) -> Duration {
+    let start = Instant::now();
+    while lives(pid) {
+        assert!(start.elapsed() < PATIENCE, "worker {pid} lives on");
+        std::thread::yield_now();
+    }
+    start.elapsed()
+}
+
+#[test]
+fn busy_workers_end_when_the_parent_is_killed() {
+    let (mut parent, worker) = process("parent::helper_is_busy");
+    assert!(lives(worker));
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    let took = wait_for_the_end(worker);
+    assert!(took < Duration::from_secs(5), "it took {took:?}");
+}
+
+#[test]
+fn workers_end_when_the_parent_exits_without_a_word() {
+    let (mut parent, worker) = process("parent::helper_exits");
+    assert_eq!(parent.wait().unwrap().code(), Some(5));
+    wait_for_the_end(worker);
+}
+
+#[reiver::test]
+#[ignore = "a process for another test"]
+async fn helper_is_busy() {
+    let pool = ProcessPool::builder().workers(1).build();
+    println!("\nworker {}", pool.run(jobs::pid::job()).await.unwrap());
+    pool.run(jobs::forever::job()).await.unwrap();
+}
+
+#[reiver::test]
+#[ignore = "a process for another test"]
+async fn helper_exits() {
+    let pool = ProcessPool::builder().workers(1).build();
+    println!("\nworker {}", pool.run(jobs::pid::job()).await.unwrap());
+    let running = reiver::spawn(pool.run(jobs::forever::job()));
+    until("the job", || pool.stats().idle == 0 && pool.stats().queued == 0).await;
+    drop(running);
+    // SAFETY: ends this process, without running anything.
+    unsafe { libc::_exit(5) }
+}
+
+#[test]
+fn the_program_may_be_replaced_on_disk_meanwhile() {
+    let copy = std::env::temp_dir().join(format!("reiver-offload-copy-{}", std::process::id()));
+    std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    let output = Command::new(&copy)
+        .args(["--exact", "--ignored", "--nocapture", "parent::helper_is_replaced"])
+        .env("REPLACED", &copy)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
+}
+
+#[reiver::test]
+#[ignore = "a process for another test"]
+async fn helper_is_replaced() {
+    let path = std::env::var_os("REPLACED").unwrap();
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "not a program").unwrap();
+    assert_eq!(one().build().run(jobs::add::job(1, 1)).await.unwrap(), 2);
+    std::fs::remove_file(&path).unwrap();
+}
