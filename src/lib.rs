@@ -71,10 +71,10 @@ mod tasks;
 mod timer;
 mod util;
 
-#[cfg(feature = "macros")]
-pub use reiver_macros::{main, test};
 #[cfg(all(feature = "offload", target_os = "linux"))]
 pub use reiver_macros::offload;
+#[cfg(feature = "macros")]
+pub use reiver_macros::{main, test};
 pub use task::{spawn, spawn_blocking};
 
 /// The door through which the models in `loom-tests/` reach the parts: what is `pub` inside a

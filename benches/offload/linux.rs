@@ -133,15 +133,18 @@ fn trip() {
     row("a bare socket pair with epoll", us(bare), format!("ratio {ratio:.2}, goal 2"));
     if let Some([trip, _]) = python() {
         let ratio = trip.as_secs_f64() / ours.as_secs_f64();
-        row("Python's asyncio with a ProcessPoolExecutor", us(trip), format!("× {ratio:.1}, goal 7"));
+        row(
+            "Python's asyncio with a ProcessPoolExecutor",
+            us(trip),
+            format!("× {ratio:.1}, goal 7"),
+        );
     }
 }
 
 /// The other end of the bare pair: this program, whose input is the socket.
 fn bare_echo() {
-    let mut socket = UnixStream::from(OwnedFd::from(
-        rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3).unwrap(),
-    ));
+    let mut socket =
+        UnixStream::from(rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3).unwrap());
     let mut buf = [0; 4096];
     while let Ok(n @ 1..) = socket.read(&mut buf) {
         socket.write_all(&buf[..n]).unwrap();
@@ -389,9 +392,8 @@ fn ticker() {
     runtime().block_on(async {
         let workers = std::thread::available_parallelism().unwrap().get();
         let pool = ProcessPool::builder().workers(workers).build();
-        let busy: Vec<_> = (0..workers)
-            .map(|_| reiver::spawn(pool.run(work::job(2_500_000))))
-            .collect();
+        let busy: Vec<_> =
+            (0..workers).map(|_| reiver::spawn(pool.run(work::job(2_500_000)))).collect();
         reiver::time::sleep(Duration::from_millis(100)).await;
         let mut ticks = interval(Duration::from_millis(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -22,9 +22,7 @@
 //!
 //! A type that is written `Vec<u8>` goes as one piece instead of byte by byte, beside the message if it is large.
 
-use crate::entry::{
-    Error, is_ident, is_punct, path_argument, tokens, ungroup, with_span,
-};
+use crate::entry::{Error, is_ident, is_punct, path_argument, tokens, ungroup, with_span};
 use crate::manifest;
 use proc_macro::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 
@@ -277,7 +275,8 @@ fn visibility(before: &[TokenTree]) -> Result<TokenStream, Error> {
 fn check_output(output: &[TokenTree]) -> Result<(), Error> {
     for (i, token) in output.iter().enumerate() {
         if is_punct(token, '&') {
-            let text = "the result of an #[offload] function is owned: it comes from another process";
+            let text =
+                "the result of an #[offload] function is owned: it comes from another process";
             return Err(Error::new(output[i].span(), text));
         }
         if is_ident(token, "impl") {

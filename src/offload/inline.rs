@@ -3,11 +3,11 @@
 //! Values are encoded and decoded, panics caught and deadlines kept, as with processes. What needs a process is
 //! missing: a job that runs out of time runs on, and one that crashes takes everything along.
 
+use super::blob::Blob;
 use super::config::Builder;
 use super::error::{Failure, OffloadError, Trouble};
 use super::job::Call;
 use super::registry::{Message, Output};
-use super::blob::Blob;
 use crate::runtime::Handle;
 use crate::time::timeout;
 use std::time::Duration;

@@ -427,7 +427,9 @@ impl Link {
     async fn ended(&mut self) {
         let mut by_pidfd = false;
         let pid = Pid::from_raw(self.pid as i32);
-        if let Some(Ok(pidfd)) = pid.map(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty())) {
+        if let Some(Ok(pidfd)) =
+            pid.map(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()))
+        {
             if let Ok(pidfd) = AsyncFd::with_interest(pidfd, Interest::READABLE) {
                 by_pidfd = pidfd.readable().await.is_ok();
             }
@@ -476,4 +478,3 @@ impl Drop for Link {
         self.kill();
     }
 }
-

@@ -89,7 +89,10 @@ impl<I: Iterator<Item = Job<R>>, R> Map<I, R> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, Result<R, OffloadError>)>> {
+    fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<(usize, Result<R, OffloadError>)>> {
         while self.running.len() < self.width {
             let Some(job) = self.jobs.next() else { break };
             self.running.push_back((self.begun, State::Running(self.pool.run(job))));

@@ -32,12 +32,7 @@
 //! One job fails: [`OffloadError`] says how, with the signal or the exit code, the worker and the end of its error
 //! output. The next job goes to a new worker, which takes half a millisecond to start.
 //!
-//! # When not to use it
-//!
-//! A call costs about 10 µs and the encoding. Work that is trusted and quick belongs into
-//! [`spawn_blocking`](crate::task::spawn_blocking); a process gives what a thread cannot: isolation, limits, and an
-//! end by force. Workers do not share memory with the program: statics have the values that a fresh process gives
-//! them.
+//! Workers do not share memory with the program: statics have the values that a fresh process gives them.
 #![doc = include_str!("README.md")]
 
 mod blob;
@@ -69,9 +64,9 @@ pub use worker::{in_worker, init};
 /// What the attribute's expansion names.
 #[doc(hidden)]
 pub mod __private {
+    pub use super::blob::Bytes;
     pub use super::default::run_on_default;
     pub use super::job::job;
-    pub use super::blob::Bytes;
     pub use super::registry::{Entry, Input, JOBS, Output};
     pub use super::worker::MAIN;
     pub use linkme;

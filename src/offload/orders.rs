@@ -27,7 +27,8 @@ pub struct Orders {
 impl Orders {
     /// As the variable's text.
     pub fn to_text(self) -> String {
-        let Self { parent, fingerprint, limit, data, address_space, cpu, nice, report_memory } = self;
+        let Self { parent, fingerprint, limit, data, address_space, cpu, nice, report_memory } =
+            self;
         let report = u8::from(report_memory);
         format!("1 {parent} {fingerprint} {limit} {data} {address_space} {cpu} {nice} {report}")
     }
@@ -44,7 +45,8 @@ impl Orders {
         let (data, address_space, cpu) = (number()?, number()?, number()?);
         let nice = words.next()?.parse().ok()?;
         let report_memory = words.next()? == "1";
-        let all = Self { parent, fingerprint, limit, data, address_space, cpu, nice, report_memory };
+        let all =
+            Self { parent, fingerprint, limit, data, address_space, cpu, nice, report_memory };
         words.next().is_none().then_some(all)
     }
 }

@@ -155,7 +155,9 @@ impl Shared {
         let mut waiting = Waiting { shared: self, id, receiver };
         if let Some(at) = expires {
             match timeout_at(at, &mut waiting.receiver).await {
-                Ok(answer) => return answer.unwrap_or_else(|_| Err(call.error(Failure::PoolClosed))),
+                Ok(answer) => {
+                    return answer.unwrap_or_else(|_| Err(call.error(Failure::PoolClosed)));
+                }
                 // A job that has begun is ended by its slot.
                 Err(_) if self.withdraw(id).is_some() => return Err(call.error(Failure::Expired)),
                 Err(_) => {}

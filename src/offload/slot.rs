@@ -6,8 +6,8 @@ use super::error::{Failure, OffloadError};
 use super::frame::{Frame, Head, Kind, Segment};
 use super::job::Call;
 use super::link::{End, Link, Outgoing};
-use super::shared::{Next, Shared, Ticket};
 use super::registry::{self, Message};
+use super::shared::{Next, Shared, Ticket};
 use crate::primitive::atomic::Ordering::Relaxed;
 use crate::primitive::{self, Arc};
 use crate::sync::{Notify, oneshot};
@@ -223,9 +223,8 @@ impl Crew<'_> {
         if !self.jobs.is_empty() {
             self.begun = Instant::now();
         }
-        let result = open(frame, |failure| {
-            job.call.error(failure).by(link.pid(), link.stderr_tail(), true)
-        });
+        let result =
+            open(frame, |failure| job.call.error(failure).by(link.pid(), link.stderr_tail(), true));
         let counts = &shared.counts;
         let count = if result.is_ok() { &counts.completed } else { &counts.panicked };
         count.fetch_add(1, Relaxed); // Relaxed: see `Counts`.

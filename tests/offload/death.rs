@@ -100,7 +100,10 @@ async fn a_timeout_kills_and_the_next_job_goes_on() {
     let pool = one().timeout(Duration::from_millis(20)).build();
     let error = pool.run(jobs::forever::job()).await.unwrap_err();
     assert!(matches!(error.failure(), Failure::TimedOut { .. }), "{error}");
-    assert!(pool.run(jobs::sleeps::job(60).timeout(PATIENCE)).await.is_ok(), "its own limit goes first");
+    assert!(
+        pool.run(jobs::sleeps::job(60).timeout(PATIENCE)).await.is_ok(),
+        "its own limit goes first"
+    );
 }
 
 #[reiver::test]
@@ -170,7 +173,10 @@ async fn deadlines_count_the_queue() {
 async fn limits_of_memory_and_time_end_the_worker() {
     let hint = Some(KillHint::OutOfMemory);
     let oom = |error: &OffloadError| {
-        assert!(matches!(error.failure(), Failure::Killed { hint: h, .. } if *h == hint), "{error:?}");
+        assert!(
+            matches!(error.failure(), Failure::Killed { hint: h, .. } if *h == hint),
+            "{error:?}"
+        );
     };
     let pool = one().memory(256 << 20).build();
     assert_eq!(pool.run(jobs::allocates::job(1 << 20)).await.unwrap(), 1 << 20);

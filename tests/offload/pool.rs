@@ -101,7 +101,9 @@ async fn a_program_that_cannot_start_fails_jobs_and_does_not_spin() {
     }
     assert!(pool.stats().start_failures <= 4 && pool.stats().backing_off);
     // It ends before the handshake; it never speaks; it is another program.
-    for (program, said) in [("/bin/false", "exited with code 1"), ("/bin/true", "exited with code 0")] {
+    for (program, said) in
+        [("/bin/false", "exited with code 1"), ("/bin/true", "exited with code 0")]
+    {
         let pool = one().program(program).build();
         let error = pool.run(jobs::nothing::job()).await.unwrap_err();
         assert!(error.to_string().contains(said), "{error}");
@@ -249,7 +251,7 @@ async fn many_jobs_a_few_at_a_time() {
     }
     assert!(all.next().await.is_none() && all.next().await.is_none());
 
-    let slow = [200, 0, 0, 0, 0, 0].map(|ms| jobs::sleeps::job(ms));
+    let slow = [200, 0, 0, 0, 0, 0].map(jobs::sleeps::job);
     let mut all = pool.map(slow).concurrency(2);
     let mut order = Vec::new();
     while let Some((number, pid)) = all.next().await {

@@ -15,10 +15,10 @@ fn sum(blob: Blob) -> u64 {
 
 fn children() -> Vec<u32> {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-    let lists = tasks.filter_map(|task| {
-        std::fs::read_to_string(task.ok()?.path().join("children")).ok()
-    });
-    lists.flat_map(|list| list.split(' ').filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+    let lists =
+        tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split(' ').filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
         .collect()
 }
 
@@ -115,7 +115,9 @@ async fn soak() {
         .collect();
     while Instant::now() < end {
         sleep(Duration::from_millis(50)).await;
-        let random = mixed(Instant::now().duration_since(end - Duration::from_secs(9)).subsec_nanos().into());
+        let random = mixed(
+            Instant::now().duration_since(end - Duration::from_secs(9)).subsec_nanos().into(),
+        );
         let workers = pools[random as usize % 2].stats().workers;
         if let Some(pid) = workers.get(random as usize / 2 % workers.len().max(1)) {
             // It may have been reaped just now; then nobody else has its number so soon.

@@ -139,10 +139,7 @@ impl Channel {
 }
 
 /// What the parent is told of a call.
-fn answer(
-    called: Result<Output, Box<dyn Any + Send>>,
-    orders: &Orders,
-) -> (Kind, u64, Message) {
+fn answer(called: Result<Output, Box<dyn Any + Send>>, orders: &Orders) -> (Kind, u64, Message) {
     let text = |text: &str| Message { payload: text.into(), blobs: Vec::new() };
     match called {
         Ok(Output(Ok(message))) => {
@@ -181,8 +178,8 @@ fn watch_panics() {
             return others(info);
         }
         let backtrace = Backtrace::capture();
-        let backtrace = (backtrace.status() == BacktraceStatus::Captured)
-            .then(|| backtrace.to_string());
+        let backtrace =
+            (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         *PANIC.lock() = Some((payload_text(info.payload()), place, backtrace));
     }));

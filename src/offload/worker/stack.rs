@@ -1,12 +1,12 @@
 //! Says so when a job's stack overflows, where std does not: it has not begun in a worker that a constructor
 //! made. Like std's, the handler writes one line and lets the signal do its work.
 
+use crate::primitive::atomic::{AtomicUsize, Ordering::Relaxed};
+use crate::primitive::fixed;
 use std::ffi::c_void;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
-use crate::primitive::atomic::{AtomicUsize, Ordering::Relaxed};
-use crate::primitive::fixed;
 
 /// The lowest address of the job's stack: below it is the guard.
 static BOTTOM: AtomicUsize = fixed::atomic_usize(0);
