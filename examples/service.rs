@@ -16,6 +16,7 @@
 //! | `/process?n=100000` | the same as `/cpu` | a worker process: `#[reiver::offload]` |
 //! | `/crash` | aborts | a worker process, which takes the blame alone |
 //! | `/aggregate` | asks `/async` and `/blocking` over HTTP, both at once | in the task: `try_join!` |
+//! | `/bad` | blocks a thread for 5 s | in the task, as nobody should |
 //! | `/tasks` | shows the live tasks and the runtime's counters | |
 
 // ci:
@@ -44,6 +45,10 @@ type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// How long a request sleeps or blocks: the tutorials' figure.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long `/bad` blocks the worker that it runs on.
+const BAD: Duration = Duration::from_secs(5);
+/// How many of those there are while the load goes on: more than most machines have workers.
+const BAD_REQUESTS: usize = 16;
 /// How many requests at once the load makes for each endpoint.
 const REQUESTS: usize = 100;
 /// How long the load waits for a reply: a bound on hangs, far above what a slow machine takes.
@@ -61,7 +66,9 @@ enum Mode {
 fn main() -> ExitCode {
     let result = parse(std::env::args().skip(1)).and_then(|mode| {
         let runtime = reiver::runtime::Runtime::new()?;
-        runtime.block_on(run(mode))
+        // A task, since a future in `block_on` stays on its thread: it could not be rescued from `/bad`.
+        let run = runtime.spawn(run(mode));
+        runtime.block_on(run)?
     });
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -106,7 +113,23 @@ async fn run(mode: Mode) -> Fallible<bool> {
             let service = reiver::spawn(serve(listener, address, async { drop(stopped.await) }));
             let mut rows = Vec::new();
             for path in ["/async", "/blocking", "/cpu", "/aggregate", "/tasks"] {
-                rows.push(load(address, path).await);
+                rows.push(load(address, path, path).await);
+            }
+            let mut bad = JoinSet::new();
+            for _ in 0..BAD_REQUESTS {
+                bad.spawn(get(address, "/bad"));
+            }
+            // They have all begun, or are about to.
+            sleep(PAUSE).await;
+            for (path, name) in [
+                ("/hello", "/hello with /bad"),
+                ("/async", "/async with /bad"),
+                ("/blocking", "/blocking with /bad"),
+            ] {
+                rows.push(load(address, path, name).await);
+            }
+            while let Some(answer) = bad.join_next().await {
+                drop(answer??);
             }
             drop(stop);
             service.await?;
@@ -188,6 +211,10 @@ async fn answer(request: Request<Incoming>, address: SocketAddr) -> Reply {
         "/async" => {
             sleep(PAUSE).await;
             Ok(text("slept without a thread\n"))
+        }
+        "/bad" => {
+            std::thread::sleep(BAD);
+            Ok(text("blocked a worker\n"))
         }
         "/blocking" => {
             let job = spawn_blocking(|| std::thread::sleep(PAUSE));
@@ -312,11 +339,11 @@ impl Row {
 }
 
 /// All requests at once, each over a connection of its own.
-async fn load(address: SocketAddr, endpoint: &'static str) -> Row {
+async fn load(address: SocketAddr, path: &'static str, endpoint: &'static str) -> Row {
     let start = Instant::now();
     let mut requests = JoinSet::new();
     for _ in 0..REQUESTS {
-        requests.spawn(timeout(PATIENCE, get(address, endpoint)));
+        requests.spawn(timeout(PATIENCE, get(address, path)));
     }
     let mut ok = 0;
     while let Some(answer) = requests.join_next().await {
@@ -350,19 +377,23 @@ async fn get(address: SocketAddr, path: &str) -> Fallible<String> {
 }
 
 fn as_table(rows: &[Row]) -> String {
-    let mut table =
-        String::from("endpoint     requests    ok   seconds   requests/s   the tutorial took\n");
+    let mut table = String::from(
+        "endpoint              requests    ok   seconds   requests/s   the tutorial took\n",
+    );
     for row in rows {
         let tutorial = match row.endpoint {
             "/async" => "1.05 s",
             "/blocking" => "10.23 s",
+            "/hello with /bad" | "/async with /bad" | "/blocking with /bad" => {
+                "as long as /bad: 5 s"
+            }
             _ => "",
         };
         let (endpoint, ok, seconds) = (row.endpoint, row.ok, row.seconds);
         let per_second = row.per_second();
         let _ = writeln!(
             table,
-            "{endpoint:<12} {REQUESTS:>8} {ok:>5} {seconds:>9.3} {per_second:>12.0}   {tutorial}"
+            "{endpoint:<21} {REQUESTS:>8} {ok:>5} {seconds:>9.3} {per_second:>12.0}   {tutorial}"
         );
     }
     table

@@ -28,9 +28,14 @@
 //! | sleep, give up after a time, tick, stop the clock in tests | [`time`] |
 //! | TCP, UDP, Unix sockets, any descriptor | [`net`], [`io::unix::AsyncFd`] |
 //! | read, write, buffer, copy | [`io`] |
+//! | files, directories | [`fs`] |
 //! | children, signals | [`process`], [`signal`] |
+//! | streams | the feature `stream` |
+//! | check that a test ends in time and leaves nothing behind | [`testing`] |
 //! | compute in other processes, which may crash or be killed | the feature `offload` |
 //! | hyper | the feature `hyper` |
+//! | what you know from tokio or asyncio | [`docs`] |
+//! | test every order of your tasks | [`docs::testing`] |
 //!
 //! Names are tokio's where the concept is tokio's: `tokio = { package = "reiver", … }` compiles for
 //! ordinary programs. Everything is always on; tokio's feature names are accepted and change nothing.
@@ -44,6 +49,8 @@
 // What `internals` opens to the models is documented for readers of the source, not item by item.
 #![cfg_attr(all(feature = "model", debug_assertions), allow(missing_docs))]
 
+pub mod docs;
+pub mod fs;
 #[cfg(feature = "hyper")]
 pub mod hyper;
 pub mod io;
@@ -58,15 +65,28 @@ mod offload;
 pub mod process;
 pub mod runtime;
 pub mod signal;
+#[cfg(feature = "stream")]
+pub mod stream;
 pub mod sync;
 pub mod task;
+pub mod testing;
 pub mod time;
+#[cfg(not(feature = "model"))]
+#[path = "macros/without_model.rs"]
+mod unexplored;
+#[cfg(all(feature = "model", not(debug_assertions)))]
+#[path = "macros/without_debug.rs"]
+mod unexplored;
 
 mod blocking;
 mod driver;
+#[cfg(all(feature = "model", debug_assertions))]
+mod explore;
+mod group;
 mod primitive;
 mod reactor;
 mod scheduler;
+mod stdio;
 mod tasks;
 mod timer;
 mod util;
@@ -74,8 +94,11 @@ mod util;
 #[cfg(all(feature = "offload", target_os = "linux"))]
 pub use reiver_macros::offload;
 #[cfg(feature = "macros")]
-pub use reiver_macros::{main, test};
+pub use reiver_macros::{main, model, sim, test};
 pub use task::{spawn, spawn_blocking};
+
+#[cfg(all(feature = "model", debug_assertions))]
+pub use explore::{model, sim};
 
 /// The door through which the models in `loom-tests/` reach the parts: what is `pub` inside a
 /// private module. It exists in model builds only and is no part of the API.
@@ -84,6 +107,9 @@ pub use task::{spawn, spawn_blocking};
 pub mod internals {
     pub mod blocking {
         pub use crate::blocking::*;
+    }
+    pub mod explore {
+        pub use crate::explore::choices;
     }
     pub mod primitive {
         pub use crate::primitive::*;
@@ -105,5 +131,8 @@ pub mod internals {
     }
     pub mod timer {
         pub use crate::timer::*;
+    }
+    pub mod util {
+        pub use crate::util::outbox::*;
     }
 }

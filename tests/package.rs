@@ -61,7 +61,7 @@ fn the_oldest_rust_is_what_the_dependencies_ask_for() {
         "-p",
         "reiver",
         "--edges=normal",
-        "--features=hyper,futures-io",
+        "--features=hyper,futures-io,stream",
         "--prefix=none",
         "--format={p}",
     ]);

@@ -292,6 +292,64 @@ fn two_hundred_children_at_once_leave_nothing() {
 }
 
 #[test]
+fn a_thousand_children_end_at_once_and_leave_nothing() {
+    let _alone = alone();
+    // A descriptor for each, and some for the rest.
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit })
+        .unwrap();
+    for runtime in [
+        Builder::new_current_thread().build().unwrap(),
+        Builder::new_multi_thread().worker_threads(2).build().unwrap(),
+    ] {
+        let before = descriptors();
+        runtime.block_on(async {
+            // All have one input, whose end ends them.
+            let (input, end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+            let tasks: Vec<_> = (0..1000)
+                .map(|_| {
+                    let input = Stdio::from(input.try_clone().unwrap());
+                    let mut child =
+                        Command::new("cat").stdin(input).stdout(Stdio::null()).spawn().unwrap();
+                    reiver::spawn(async move { child.wait().await.unwrap().success() })
+                })
+                .collect();
+            assert_eq!(children(), 1000);
+            drop((input, end));
+            for task in tasks {
+                assert!(task.await.unwrap());
+            }
+            assert_eq!(children(), 0, "there are zombies");
+        });
+        assert_eq!(descriptors(), before, "descriptors are left");
+    }
+}
+
+#[test]
+fn a_group_is_reached_by_one_signal() {
+    let _alone = alone();
+    let runtime = Runtime::new().unwrap();
+    runtime.block_on(async {
+        // A child with a child of its own, which holds the output open.
+        let mut shell = Command::new("sh")
+            .args(["-c", "sleep 600 & echo started; wait"])
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mut stdout = shell.stdout.take().unwrap();
+        let mut started = [0; 8];
+        stdout.read_exact(&mut started).await.unwrap();
+        let group = rustix::process::Pid::from_raw(shell.id().unwrap() as i32).unwrap();
+        rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
+        assert_eq!(shell.wait().await.unwrap().signal(), Some(9));
+        // Both are gone, else this would wait.
+        assert_eq!(stdout.read(&mut started).await.unwrap(), 0);
+    });
+}
+
+#[test]
 fn one_childs_output_is_anothers_input() {
     let _alone = alone();
     let runtime = Runtime::new().unwrap();

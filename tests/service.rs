@@ -263,16 +263,39 @@ fn the_load_as_json() {
     let text = String::from_utf8(output.stdout).unwrap();
     let rows = json_rows(&text);
     let endpoints: Vec<&str> = rows.iter().map(|row| row[0].1).collect();
-    assert_eq!(
-        endpoints,
-        [r#""/async""#, r#""/blocking""#, r#""/cpu""#, r#""/aggregate""#, r#""/tasks""#]
-    );
+    let plain = [r#""/async""#, r#""/blocking""#, r#""/cpu""#, r#""/aggregate""#, r#""/tasks""#];
+    let beside = [r#""/hello with /bad""#, r#""/async with /bad""#, r#""/blocking with /bad""#];
+    assert_eq!(endpoints, [&plain[..], &beside[..]].concat());
     for row in rows {
         let names: Vec<&str> = row.iter().map(|field| field.0).collect();
         assert_eq!(names, ["endpoint", "requests", "ok", "seconds", "per_second"]);
         assert_eq!((row[1].1, row[2].1), ("100", "100"));
         let [seconds, rate] = [row[3].1, row[4].1].map(|number| number.parse::<f64>().unwrap());
         assert!((rate * seconds - 100.0).abs() < 1.0, "{seconds} s and {rate}/s");
+    }
+}
+
+/// More requests block their workers than there are workers, and the service goes on.
+#[test]
+fn a_bad_endpoint_blocks_itself_and_nobody_else() {
+    const BAD: Duration = Duration::from_secs(5);
+    let service = Service::start();
+    let start = Instant::now();
+    let mut bad: Vec<_> = (0..12).map(|_| BufReader::new(service.connect())).collect();
+    bad.iter_mut().for_each(|stream| ask(stream.get_mut(), "/bad"));
+    let mut slowest = Duration::ZERO;
+    let mut rounds = 0;
+    while start.elapsed() < BAD * 3 / 5 {
+        for path in ["/hello", "/async", "/blocking"] {
+            let start = Instant::now();
+            assert!(service.get(path).0.starts_with("HTTP/1.1 200 "));
+            slowest = slowest.max(start.elapsed());
+        }
+        rounds += 1;
+    }
+    assert!(rounds > 3 && slowest < BAD / 2, "{rounds} rounds, the slowest request {slowest:?}");
+    for stream in &mut bad {
+        assert_eq!(reply(stream).1, "blocked a worker\n");
     }
 }
 

@@ -37,7 +37,7 @@ impl Tasks {
             scheduler: Never(self.0.clone()),
             registry: &self.0,
             home: 0,
-            name: None,
+            given: Default::default(),
             location: Location::caller(),
         };
         // SAFETY: the future is `Send` and `'static`.

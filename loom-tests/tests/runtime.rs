@@ -12,7 +12,8 @@ use harness::{Bound, Model, must_reach, reached};
 use reiver_model::internals::primitive::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 use reiver_model::internals::primitive::{Arc, Mutex};
 use reiver_model::runtime::{Builder, Runtime};
-use reiver_model::task::block_in_place;
+use reiver_model::sync::oneshot;
+use reiver_model::task::{Group, block_in_place, scope};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -405,5 +406,40 @@ fn a_root_does_not_keep_the_search() {
             poll
         }));
         pusher.join().unwrap();
+    });
+}
+
+/// A task that spawns a sibling while the scope comes to its end: the sibling has ended when the scope
+/// has, or was refused and never polled.
+#[test]
+fn group_spawn_vs_end() {
+    must_reach(&["inside", "refused"]);
+    check("group_spawn_vs_end", 2, || {
+        let runtime = current_thread();
+        let ended = Arc::new(AtomicUsize::new(0));
+        let seen = ended.clone();
+        let (give, given) = oneshot::channel::<Group<()>>();
+        let handle = runtime.handle().clone();
+        let other = spawn(move || {
+            // A clone of the group in the hands of somebody outside.
+            let _entered = handle.enter();
+            let Ok(group) = given.blocking_recv() else { unreachable!("it is sent") };
+            group.spawn(async move {
+                seen.fetch_add(1, Relaxed);
+                Ok(())
+            })
+        });
+        let scoped = scope(|group: Group<()>| async move {
+            let _ = give.send(group);
+            Ok(())
+        });
+        assert!(runtime.block_on(scoped).is_ok());
+        // Relaxed: the end of the scope publishes it.
+        let inside = ended.load(Relaxed);
+        let child = other.join().unwrap();
+        reached(if inside == 1 { "inside" } else { "refused" });
+        assert_eq!(ended.load(Relaxed), inside, "a child outlives its scope");
+        assert!(child.is_finished());
+        drop(runtime);
     });
 }

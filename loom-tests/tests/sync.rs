@@ -684,6 +684,148 @@ fn barrier_publishes() {
     });
 }
 
+/// One that gives up has arrived if the round is over, and not otherwise: nobody is left waiting, and
+/// the next round is whole.
+#[test]
+fn barrier_gives_up() {
+    must_reach(&["gave up", "was too late"]);
+    model("barrier_gives_up", Bound::Preemptions(3), || {
+        let barrier = Arc::new(Barrier::new(2));
+        let own = barrier.clone();
+        let (giving_up, polled) = begin(async move { own.wait().await });
+        assert!(polled.is_pending());
+        let theirs = barrier.clone();
+        let other = spawn(move || {
+            let (waiting, polled) = begin(theirs.wait());
+            let over = polled.is_ready();
+            drop(waiting);
+            over
+        });
+        drop(giving_up);
+        let over = other.join().unwrap();
+        reached(if over { "was too late" } else { "gave up" });
+        assert_eq!(barrier.n_waiting(), 0);
+    });
+}
+
+/// A change under the lock is seen, or its notification arrives.
+#[test]
+fn condition_waits() {
+    must_reach(&["waited", "saw it"]);
+    model("condition_waits", Bound::Preemptions(3), || {
+        let shared = Arc::new((Mutex::new(0), Condition::new(), Data::new()));
+        let theirs = shared.clone();
+        let other = spawn(move || {
+            theirs.2.add();
+            *wait(theirs.0.lock()) = 1;
+            theirs.1.notify_one();
+        });
+        let mut waits = 0;
+        let guard = wait(shared.0.lock());
+        drop(wait(shared.1.wait_for(guard, |n| {
+            waits += 1;
+            *n == 1
+        })));
+        reached(if waits > 1 { "waited" } else { "saw it" });
+        assert_eq!(shared.2.get(), 1);
+        other.join().unwrap();
+    });
+}
+
+/// A waiter that goes away while it is notified does not take the notification with it.
+#[test]
+fn condition_cancel() {
+    model("condition_cancel", Bound::Preemptions(3), || {
+        let shared = Arc::new((Mutex::new(()), Condition::new()));
+        let waiting = || {
+            let theirs = shared.clone();
+            let (waiting, polled) = begin(async move {
+                drop(theirs.1.wait(theirs.0.lock().await).await);
+            });
+            assert!(polled.is_pending());
+            waiting
+        };
+        let (first, second) = (waiting(), waiting());
+        let theirs = shared.clone();
+        let notifier = spawn(move || theirs.1.notify_one());
+        drop(first);
+        wait(second);
+        notifier.join().unwrap();
+    });
+}
+
+/// A child is in the list that the canceller takes, or is born cancelled.
+#[test]
+fn cancellation_child() {
+    must_reach(&["born cancelled", "cancelled with its parent"]);
+    model("cancellation_child", Bound::None, || {
+        let token = CancellationToken::new();
+        let theirs = token.clone();
+        let data = Arc::new(Data::new());
+        let before = data.clone();
+        let other = spawn(move || {
+            before.add();
+            theirs.cancel();
+        });
+        let child = token.child_token();
+        reached(if child.is_cancelled() { "born cancelled" } else { "cancelled with its parent" });
+        wait(child.cancelled());
+        assert_eq!(data.get(), 1);
+        other.join().unwrap();
+    });
+}
+
+/// What was put is got; what came too late comes back.
+#[test]
+fn queue_shutdown() {
+    must_reach(&["put", "refused"]);
+    model("queue_shutdown", Bound::Preemptions(3), || {
+        let queue = Arc::new(Queue::new(1));
+        let theirs = queue.clone();
+        let putter = spawn(move || theirs.put_nowait(7).is_ok());
+        let theirs = queue.clone();
+        let getter = spawn(move || wait(theirs.get()).ok());
+        queue.shutdown(false);
+        let (put, got) = (putter.join().unwrap(), getter.join().unwrap());
+        reached(if put { "put" } else { "refused" });
+        assert_eq!(got, put.then_some(7));
+    });
+}
+
+/// When the limit has been lowered, nobody has more than that, although a permit was on its way.
+#[test]
+fn limiter_lowered() {
+    must_reach(&["got it before", "waits"]);
+    model("limiter_lowered", Bound::Preemptions(3), || {
+        let limiter = Arc::new(CapacityLimiter::new(1));
+        let token = limiter.acquire_nowait().unwrap();
+        let theirs = limiter.clone();
+        let other = spawn(move || {
+            let (waiting, polled) = begin(theirs.acquire());
+            match polled {
+                Poll::Ready(token) => {
+                    drop(token.unwrap());
+                    reached("got it before");
+                }
+                Poll::Pending => {
+                    reached("waits");
+                    drop(waiting);
+                }
+            }
+        });
+        drop(token);
+        limiter.set_total_tokens(0);
+        assert!(limiter.acquire_nowait().is_err());
+        let out = limiter.borrowed_tokens();
+        other.join().unwrap();
+        assert!(out <= 1);
+        assert_eq!(limiter.borrowed_tokens(), 0);
+        assert!(limiter.acquire_nowait().is_err());
+        limiter.set_total_tokens(1);
+        assert!(limiter.acquire_nowait().is_ok());
+    });
+}
+
 /// One initialiser runs; the other caller gets its value.
 #[test]
 fn once_cell_race() {

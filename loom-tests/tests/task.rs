@@ -58,7 +58,7 @@ impl Bench {
             scheduler: BenchRef(self.clone()),
             registry: &self.registry,
             home: 0,
-            name: None,
+            given: Default::default(),
             location: Location::caller(),
         };
         // SAFETY: the future is `Send` and `'static`.

@@ -11,6 +11,9 @@
 //! }
 //! ```
 //!
+//! With `deadline` or `leak_check` the call is
+//! `::reiver::testing::Checks::new().….run(::reiver::runtime::Builder::….enable_all(), …)`.
+//!
 //! The body keeps its tokens and spans, and only the body of an `async fn` knows its type: around an
 //! `async` block or closure, the compiler reports a wrong tail expression or `return` at `block_on`
 //! or at the return type (tried with 1.95; tokio moves spans around to soften that). A function in a
@@ -76,6 +79,8 @@ struct Args {
     flavor: Option<(Flavor, Span)>,
     worker_threads: Option<Literal>,
     start_paused: Option<(bool, Span)>,
+    deadline: Option<Literal>,
+    leak_check: Option<(bool, Span)>,
     path: Option<TokenStream>,
 }
 
@@ -84,6 +89,8 @@ struct Config {
     flavor: Flavor,
     worker_threads: Option<Literal>,
     start_paused: Option<bool>,
+    deadline: Option<Literal>,
+    leak_check: bool,
     path: Option<TokenStream>,
 }
 
@@ -124,18 +131,24 @@ impl Args {
             "flavor" => self.flavor.replace((flavor(value, span)?, span)).is_some(),
             "worker_threads" => self.worker_threads.replace(number(value, span)?).is_some(),
             "start_paused" => {
-                let paused = match value {
-                    [TokenTree::Ident(i)] if i.to_string() == "true" => true,
-                    [TokenTree::Ident(i)] if i.to_string() == "false" => false,
-                    _ => return Err(Error::new(span, "`start_paused` is `true` or `false`")),
-                };
+                let paused = boolean(&text, value, span)?;
                 self.start_paused.replace((paused, name.span())).is_some()
             }
+            "leak_check" => {
+                let check = boolean(&text, value, span)?;
+                self.leak_check.replace((check, name.span())).is_some()
+            }
+            "deadline" => match value {
+                [TokenTree::Literal(n)] if is_number(n) => {
+                    self.deadline.replace(n.clone()).is_some()
+                }
+                _ => return Err(Error::new(span, "`deadline` is a number of seconds")),
+            },
             "crate" => self.path.replace(path(value, span)?).is_some(),
             _ => {
                 let message = format!(
                     "unknown argument `{text}`: expected `flavor`, `worker_threads`, \
-                     `start_paused` or `crate`"
+                     `start_paused`, `deadline`, `leak_check` or `crate`"
                 );
                 return Err(Error::new(name.span(), message));
             }
@@ -153,14 +166,16 @@ impl Args {
             let message = "`worker_threads` needs `flavor = \"multi_thread\"`";
             return Err(Error::new(threads.span(), message));
         }
-        if let (Some((true, span)), Flavor::MultiThread) = (self.start_paused, flavor) {
-            let message = "`start_paused` needs `flavor = \"current_thread\"`";
-            return Err(Error::new(span, message));
+        let checks = self.deadline.as_ref().map(Literal::span);
+        if let (Some(span), Kind::Main) = (checks.or(self.leak_check.map(|(_, s)| s)), kind) {
+            return Err(Error::new(span, "`deadline` and `leak_check` are for tests"));
         }
         Ok(Config {
             flavor,
             worker_threads: self.worker_threads,
             start_paused: self.start_paused.map(|(paused, _)| paused),
+            deadline: self.deadline,
+            leak_check: self.leak_check.is_some_and(|(check, _)| check),
             path: self.path,
         })
     }
@@ -180,9 +195,21 @@ fn flavor(value: &[TokenTree], span: Span) -> Result<Flavor, Error> {
     }
 }
 
+fn boolean(name: &str, value: &[TokenTree], span: Span) -> Result<bool, Error> {
+    match value {
+        [TokenTree::Ident(i)] if i.to_string() == "true" => Ok(true),
+        [TokenTree::Ident(i)] if i.to_string() == "false" => Ok(false),
+        _ => Err(Error::new(span, format!("`{name}` is `true` or `false`"))),
+    }
+}
+
+fn is_number(literal: &Literal) -> bool {
+    literal.to_string().starts_with(|c: char| c.is_ascii_digit())
+}
+
 fn number(value: &[TokenTree], span: Span) -> Result<Literal, Error> {
     match value {
-        [TokenTree::Literal(n)] if n.to_string().starts_with(|c: char| c.is_ascii_digit()) => {
+        [TokenTree::Literal(n)] if is_number(n) => {
             if n.to_string() == "0" {
                 return Err(Error::new(span, "`worker_threads` is at least 1"));
             }
@@ -205,7 +232,7 @@ pub(crate) fn path_argument(args: TokenStream) -> Result<Option<TokenStream>, Er
 }
 
 /// A path, or a string with one.
-fn path(value: &[TokenTree], span: Span) -> Result<TokenStream, Error> {
+pub(crate) fn path(value: &[TokenTree], span: Span) -> Result<TokenStream, Error> {
     let path = match string(value) {
         Some(text) => text.parse().map(|path| with_span(path, span)).unwrap_or_default(),
         None => value.iter().cloned().collect::<TokenStream>(),
@@ -237,7 +264,14 @@ impl Config {
             Kind::Main => Flavor::MultiThread,
             Kind::Test => Flavor::CurrentThread,
         };
-        Self { flavor, worker_threads: None, start_paused: None, path: None }
+        Self {
+            flavor,
+            worker_threads: None,
+            start_paused: None,
+            deadline: None,
+            leak_check: false,
+            path: None,
+        }
     }
 
     /// The path to reiver.
@@ -245,9 +279,33 @@ impl Config {
         self.path.clone().unwrap_or_else(|| tokens(&format!("::{}", manifest::crate_name())))
     }
 
-    /// The expression that builds the runtime.
-    fn runtime(self) -> TokenStream {
-        let mut out = self.path();
+    /// The expression that runs the future `__reiver_body()`.
+    fn run(mut self) -> TokenStream {
+        let path = self.path();
+        let (deadline, leak_check) = (self.deadline.take(), self.leak_check);
+        let builder = self.builder(path.clone());
+        if deadline.is_none() && !leak_check {
+            let mut out = builder;
+            out.extend(tokens(".build().expect(\"the runtime could not be built\")"));
+            out.extend(tokens(".block_on(__reiver_body())"));
+            return out;
+        }
+        let mut out = path;
+        out.extend(tokens(&format!("::testing::Checks::new().leak_check({leak_check})")));
+        if let Some(seconds) = deadline {
+            let duration = format!("::core::time::Duration::from_secs_f64({seconds} as f64)");
+            out.extend(tokens(&format!(".deadline({duration})")));
+        }
+        let mut arguments = builder;
+        arguments.extend(tokens(", __reiver_body()"));
+        out.extend(tokens(".run"));
+        out.extend([TokenTree::from(Group::new(Delimiter::Parenthesis, arguments))]);
+        out
+    }
+
+    /// The expression that is a builder of the runtime, by reference.
+    fn builder(self, path: TokenStream) -> TokenStream {
+        let mut out = path;
         out.extend(tokens(match self.flavor {
             Flavor::MultiThread => "::runtime::Builder::new_multi_thread()",
             Flavor::CurrentThread => "::runtime::Builder::new_current_thread()",
@@ -261,18 +319,18 @@ impl Config {
         if let Some(paused) = self.start_paused {
             out.extend(tokens(&format!(".start_paused({paused})")));
         }
-        out.extend(tokens(".build().expect(\"the runtime could not be built\")"));
         out
     }
 }
 
 /// An `async fn` taken apart.
-struct Function {
+pub(crate) struct Function {
+    pub(crate) name: String,
     /// Everything before the body, without the `async`.
     header: Vec<TokenTree>,
     /// The return type, if one is written.
     output: Option<Vec<TokenTree>>,
-    body: Group,
+    pub(crate) body: Group,
     /// The body may stand in a function of its own.
     alone: bool,
     /// It is a program's `main`.
@@ -282,7 +340,7 @@ struct Function {
 }
 
 impl Function {
-    fn parse(kind: Kind, item: TokenStream) -> Result<Self, Error> {
+    pub(crate) fn parse(kind: Kind, item: TokenStream) -> Result<Self, Error> {
         let attribute = match kind {
             Kind::Main => "#[main]",
             Kind::Test => "#[test]",
@@ -319,8 +377,10 @@ impl Function {
         };
         let is_plain = params == name + 1 && stray.is_none();
         let output = output(&header[(params + 1).min(header.len())..]);
+        let text = header[name].to_string();
         header.remove(asyncness);
         Ok(Self {
+            name: text,
             header,
             output,
             body,
@@ -328,6 +388,19 @@ impl Function {
             is_main,
             stray_params: stray.filter(|_| is_main),
         })
+    }
+
+    /// What stands before the body, and the body as a function without arguments, both without the
+    /// return type.
+    pub(crate) fn into_parts(mut self) -> (TokenStream, TokenStream) {
+        let mut body = tokens("async fn __reiver_body()");
+        if let Some(output) = self.output {
+            self.header.truncate(self.header.len() - output.len() - 2);
+            body.extend(tokens("->"));
+            body.extend(output);
+        }
+        body.extend([TokenTree::Group(self.body)]);
+        (self.header.into_iter().collect(), body)
     }
 
     fn expand(self, kind: Kind, config: Config) -> TokenStream {
@@ -357,8 +430,8 @@ impl Function {
             run.extend(tokens("::__start_of_main!();"));
         }
         run.extend(tokens("return"));
-        run.extend(config.runtime());
-        run.extend(tokens(".block_on(__reiver_body()) ;"));
+        run.extend(config.run());
+        run.extend(tokens(";"));
         // For `-> !`, and for a user's own choice of lints. The body is not under it.
         inner.extend(tokens(
             "#[allow(unreachable_code, clippy::diverging_sub_expression, clippy::expect_used, \

@@ -5,11 +5,13 @@
 //! trees, and a parser of all of Rust (`syn`, eight seconds of cold build) is not needed for them.
 //!
 //! * `entry`: [`macro@main`] and [`macro@test`].
+//! * `explore`: [`macro@sim`] and [`macro@model`].
 //! * `offload`: [`macro@offload`].
 //! * `manifest`: under which name the calling package knows reiver.
 //! * `pattern`: the one thing that `select!` cannot do as a declarative macro.
 
 mod entry;
+mod explore;
 mod manifest;
 mod offload;
 mod pattern;
@@ -26,7 +28,7 @@ use proc_macro::TokenStream;
 ///
 /// * `flavor = "multi_thread"` (the default) or `"current_thread"`.
 /// * `worker_threads = N`: with the flavor `multi_thread` only.
-/// * `start_paused = true`: the clock starts paused; with the flavor `current_thread` only.
+/// * `start_paused = true`: the clock starts paused.
 /// * `crate = "path"` or `crate = path`: where reiver is found. Needed only when the package does
 ///   not depend on reiver itself, for example because another crate re-exports it. A dependency
 ///   under another name (`tokio = { package = "reiver", … }`) is found without it.
@@ -58,7 +60,13 @@ pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Arguments
 ///
-/// Those of [`macro@main`].
+/// Those of [`macro@main`], and
+///
+/// * `deadline = SECONDS`: in real time; a test that takes longer fails and lists its tasks.
+/// * `leak_check = true`: the test fails if it leaves tasks, blocking jobs, timers or registered
+///   descriptors behind.
+///
+/// What the checks do in detail stands at `reiver::testing`.
 ///
 /// # Examples
 ///
@@ -71,6 +79,76 @@ pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn test(args: TokenStream, item: TokenStream) -> TokenStream {
     entry::expand(entry::Kind::Test, args, item)
+}
+
+/// Makes an `async fn` a test that is simulated many times, each time with another order of its tasks.
+///
+/// It needs the feature `model` (`[dev-dependencies] reiver = { features = ["model"] }`) and debug
+/// assertions; without the latter it is an ignored test. The guide is in `reiver::docs::testing`.
+///
+/// # Arguments
+///
+/// * `seeds = N`: how many runs, 1000 unless given. The environment's `REIVER_SEEDS` overrides it.
+/// * `buggify = false`: no run is disturbed by late timers, short reads and the like.
+/// * `refusals = true`: in some runs `try_…` operations fail though nothing is in their way.
+/// * `steps = N`: how many steps a run may take before it counts as endless.
+/// * `must_reach = ["label", …]`: labels of `reached!` outside the body; those inside are found.
+/// * `crate = path`: where reiver is found.
+///
+/// # Panics
+///
+/// The test panics with a report when a run fails.
+///
+/// # Examples
+///
+/// ```ignore
+/// #[reiver::sim(seeds = 1000)]
+/// async fn two_tasks_add() {
+///     let sum = std::sync::Arc::new(reiver::sync::Mutex::new(0));
+///     let other = sum.clone();
+///     let task = reiver::spawn(async move { *other.lock().await += 1 });
+///     *sum.lock().await += 1;
+///     task.await.unwrap();
+///     assert_eq!(*sum.lock().await, 2);
+/// }
+/// ```
+#[proc_macro_attribute]
+pub fn sim(args: TokenStream, item: TokenStream) -> TokenStream {
+    explore::expand(&explore::SIM, args, item)
+}
+
+/// Makes an `async fn` a test that is run in every interleaving of its tasks' operations on reiver's
+/// primitives, and with every value that the memory model allows a load to give, within a bound.
+///
+/// It needs the feature `model` (`[dev-dependencies] reiver = { features = ["model"] }`) and debug
+/// assertions; without the latter it is an ignored test. The guide is in `reiver::docs::testing`.
+///
+/// The body is task 1 of at most 4, each of a few operations.
+///
+/// # Arguments
+///
+/// * `bound = N`: how often a task that could go on is interrupted, at most; 2 unless given.
+/// * `seconds = N`: how long it may take, 60 unless given.
+/// * `must_reach = ["label", …]`: labels of `reached!` outside the body; those inside are found.
+/// * `crate = path`: where reiver is found.
+///
+/// # Panics
+///
+/// The test panics with a report when an execution fails.
+///
+/// # Examples
+///
+/// ```ignore
+/// #[reiver::model]
+/// async fn a_value_arrives() {
+///     let (tx, rx) = reiver::sync::oneshot::channel();
+///     reiver::spawn(async move { tx.send(1) });
+///     assert_eq!(rx.await, Ok(1));
+/// }
+/// ```
+#[proc_macro_attribute]
+pub fn model(args: TokenStream, item: TokenStream) -> TokenStream {
+    explore::expand(&explore::MODEL, args, item)
 }
 
 /// Lets a function run in a worker process: `f::offload(…).await` beside the ordinary `f(…)`.

@@ -172,7 +172,7 @@ impl Shared {
             scheduler: Owner(ptr::NonNull::from(&**self)),
             registry: &self.registry,
             home: (home % self.homes) as u16,
-            name,
+            given: name.into(),
             location,
         };
         // SAFETY: the closure and its output are `Send` and own what they use.

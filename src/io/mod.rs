@@ -23,6 +23,7 @@ pub mod compat;
 
 // The door: what is tied to a runtime and yet found here. Re-exports only.
 pub use crate::reactor::{Interest, Ready};
+pub use crate::stdio::{Stderr, Stdin, Stdout, stderr, stdin, stdout};
 
 /// Descriptors of any kind that can be waited for.
 pub mod unix {

@@ -14,6 +14,7 @@
 
 mod join;
 mod pin;
+mod reached;
 #[cfg(feature = "macros")]
 mod select;
 #[doc(hidden)]

@@ -1,5 +1,6 @@
 //! What the expansions call. Public for them alone: it may change in any release.
 
+use crate::primitive::explore;
 use crate::task::budget;
 use pin_project_lite::pin_project;
 
@@ -22,6 +23,12 @@ pub fn random_below(n: u32) -> u32 {
 #[must_use]
 pub fn zero(_n: u32) -> u32 {
     0
+}
+
+/// Tells whoever explores this code that it got to `label`.
+#[inline]
+pub fn reached(label: &'static str) {
+    explore::reached(label);
 }
 
 /// `Pending`, with the task woken, when the poll has used up its budget.

@@ -4,8 +4,8 @@
 //! by the system's resolver, which blocks, on the blocking pool's lane for the runtime's own jobs: a
 //! full queue of user jobs does not delay a `connect`.
 
-use super::socket::in_runtime;
 use crate::blocking::Spec;
+use crate::runtime::in_runtime;
 use crate::task::JoinHandle;
 use std::future::Future;
 use std::io;
@@ -65,12 +65,11 @@ fn look_up(
     port: Option<u16>,
 ) -> io::Result<JoinHandle<io::Result<vec::IntoIter<SocketAddr>>>> {
     in_runtime(|runtime| {
-        let spec = Spec { home: runtime.home(), name: Some(name.clone()), ..Spec::runtime() };
-        let job = runtime.pool.spawn(spec, move || match port {
+        let spec = Spec { name: Some(name.clone()), ..Spec::runtime() };
+        runtime.spawn_own(spec, move || match port {
             Some(port) => (&*name, port).to_socket_addrs(),
             None => name.to_socket_addrs(),
-        });
-        job.map_err(io::Error::from)
+        })
     })
 }
 

@@ -7,10 +7,8 @@
 //! The `poll_*` operations wait in the registration's slot of their direction (the last caller is
 //! woken), the async ones in its list (everybody is woken).
 
-use crate::primitive::Arc;
 use crate::reactor::{Direction, Evented, Interest, Ready, Registration, StableFd};
-use crate::runtime::Handle;
-use crate::scheduler::{self, Shared};
+use crate::runtime::in_runtime;
 use crate::task::budget;
 use bytes::BufMut;
 use rustix::io::retry_on_intr;
@@ -25,22 +23,6 @@ use tokio::io::ReadBuf;
 
 /// A registered socket or pipe.
 pub(crate) struct Socket<T>(Evented<T>);
-
-/// The current runtime, for `register`.
-///
-/// # Panics
-///
-/// Outside a runtime.
-#[track_caller]
-pub(super) fn in_runtime<R>(register: impl FnOnce(&Arc<Shared>) -> R) -> R {
-    match scheduler::with_runtime(|runtime| runtime.map(register)) {
-        Some(result) => result,
-        None => match Handle::try_current().err() {
-            Some(error) => panic!("{error}"),
-            None => panic!("this thread is ending: its runtime is out of reach"),
-        },
-    }
-}
 
 /// Connections that the system holds for `accept`, unless the caller says how many: enough for a
 /// burst of clients between two polls of the accepting task. tokio's number.

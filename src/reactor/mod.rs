@@ -14,8 +14,8 @@ pub(crate) use registration::{Evented, Registration, StableFd};
 pub(crate) use source::Direction;
 pub(crate) use word::ReadyEvent;
 
-use crate::primitive::poll;
 use crate::primitive::{Arc, Mutex};
+use crate::primitive::{explore, poll};
 use slab::{Chunk, Shared, Slot};
 use std::fmt;
 use std::io;
@@ -93,12 +93,21 @@ impl Reactor {
         interest: Interest,
         assumed: Ready,
     ) -> io::Result<Registration> {
+        explore::forbid(
+            "a real socket, pipe or other descriptor: use `reiver::sim::duplex`, or make the code \
+             generic over `AsyncRead + AsyncWrite`",
+        );
         let slot = match self.shared.slot(home)? {
             Some(slot) => slot,
             None => self.grow(home)?,
         };
         // SAFETY: the caller's.
         unsafe { Registration::open(slot, fd, interest, assumed) }
+    }
+
+    /// How many descriptors are registered.
+    pub(crate) fn len(&self) -> usize {
+        self.directory.lock().chunks.iter().map(|chunk| chunk.len()).sum()
     }
 
     #[cold]

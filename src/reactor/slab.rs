@@ -71,6 +71,12 @@ impl FreeSet {
         (index as usize, before == 1 << index)
     }
 
+    /// How many slots are taken.
+    pub fn taken(&self) -> usize {
+        // Relaxed: for listings.
+        self.0.load(Relaxed).count_zeros() as usize
+    }
+
     /// Gives a slot back. Says whether it is the first: then the caller puts the chunk on the list.
     #[must_use]
     pub fn give(&self, index: usize) -> bool {
@@ -87,6 +93,11 @@ pub(super) struct Slot {
 }
 
 impl Chunk {
+    /// How many of its slots are taken.
+    pub(super) fn len(&self) -> usize {
+        self.free.taken()
+    }
+
     pub(super) fn sources(&self) -> &[Source] {
         &self.sources
     }

@@ -2,8 +2,9 @@
 
 use super::{Handle, Runtime};
 use crate::blocking::{Body, Config, Pool};
-use crate::primitive::{Arc, num_cpus, thread};
-use crate::scheduler::{self, Shared};
+use crate::primitive::{Arc, explore, num_cpus, thread};
+use crate::scheduler::{self, Listener, Rescue, Settings, Shared, SlowPoll};
+use crate::task::UnhandledPanic;
 use crate::util::abort::AbortOnUnwind;
 use std::sync::Weak;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use std::{fmt, io};
 const WORKERS_VARIABLE: &str = "REIVER_WORKER_THREADS";
 /// More workers than any machine has CPUs: a mistyped number is an error, not a million threads.
 const MAX_WORKERS: usize = 32_768;
+/// The poll that is reported: asyncio's number.
+const SLOW_POLL: Duration = Duration::from_millis(100);
 
 type NameFn = Arc<dyn Fn() -> String + Send + Sync>;
 type Hook = Arc<dyn Fn() + Send + Sync>;
@@ -43,6 +46,10 @@ pub struct Builder {
     on_thread_start: Option<Hook>,
     on_thread_stop: Option<Hook>,
     start_paused: bool,
+    rescue: Rescue,
+    slow_poll: Option<Duration>,
+    on_slow_poll: Option<Listener>,
+    on_panic: UnhandledPanic,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,6 +82,10 @@ impl Builder {
             on_thread_start: None,
             on_thread_stop: None,
             start_paused: false,
+            rescue: Rescue::On,
+            slow_poll: None,
+            on_slow_poll: None,
+            on_panic: UnhandledPanic::Ignore,
         }
     }
 
@@ -176,6 +187,91 @@ impl Builder {
         self
     }
 
+    /// What happens when a task panics, for tasks that were not spawned with a policy of
+    /// [their own](crate::task::Builder::unhandled_panic). By default nothing but what whoever awaits the
+    /// task does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reiver::runtime::{Builder, UnhandledPanic};
+    /// use std::panic::{AssertUnwindSafe, catch_unwind};
+    /// let runtime = Builder::new_multi_thread()
+    ///     .unhandled_panic(UnhandledPanic::ShutdownRuntime)
+    ///     .build()?;
+    /// let main = AssertUnwindSafe(|| {
+    ///     runtime.block_on(async {
+    ///         reiver::spawn(async { panic!("nobody looks") });
+    ///         std::future::pending::<()>().await
+    ///     })
+    /// });
+    /// assert!(catch_unwind(main).is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn unhandled_panic(&mut self, policy: UnhandledPanic) -> &mut Self {
+        self.on_panic = policy;
+        self
+    }
+
+    /// What the runtime does about a worker whose task blocks its thread, or computes for long. By default
+    /// [`Rescue::On`]: other threads go on with that worker's other tasks, its timers and its sockets.
+    ///
+    /// It is a safety net: a rescue comes some milliseconds late, and only so many threads can be stuck at
+    /// once (four for each worker, 32 at least). [`spawn_blocking`](crate::task::spawn_blocking) stays the way
+    /// to block. A current-thread runtime has nobody to rescue it; there `On` means [`Rescue::Warn`], and
+    /// it has an effect only together with [`slow_poll`](Self::slow_poll) or
+    /// [`on_slow_poll`](Self::on_slow_poll).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reiver::runtime::{Builder, Rescue};
+    /// let runtime = Builder::new_multi_thread().rescue(Rescue::Off).build()?;
+    /// assert_eq!(runtime.metrics().rescues_count(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn rescue(&mut self, rescue: Rescue) -> &mut Self {
+        self.rescue = rescue;
+        self
+    }
+
+    /// How long a poll may take before it is reported, whether its worker was rescued or not. By default
+    /// 100 ms. A worker that is rescued from a task that blocks is reported in any case.
+    pub fn slow_poll(&mut self, duration: Duration) -> &mut Self {
+        self.slow_poll = Some(duration);
+        self
+    }
+
+    /// Who hears of slow polls, once for each such poll. It is called on a thread of the pool for blocking
+    /// jobs, while the poll is going on or soon after. Without this call a line goes to stderr, for the first
+    /// slow poll of each place where tasks are spawned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reiver::runtime::Builder;
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    ///
+    /// let (send, receive) = mpsc::channel();
+    /// let runtime = Builder::new_multi_thread()
+    ///     .worker_threads(1)
+    ///     .on_slow_poll(move |slow| drop(send.send(slow.clone())))
+    ///     .build()?;
+    /// runtime.spawn(async { std::thread::sleep(Duration::from_millis(300)) });
+    /// let slow = receive.recv().unwrap();
+    /// assert_eq!(slow.location().unwrap().file(), file!());
+    /// println!("{slow}");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn on_slow_poll<F>(&mut self, listener: F) -> &mut Self
+    where
+        F: Fn(&SlowPoll) + Send + Sync + 'static,
+    {
+        self.on_slow_poll = Some(Arc::new(listener));
+        self
+    }
+
     /// Builds the runtime and starts its workers.
     ///
     /// # Errors
@@ -183,12 +279,15 @@ impl Builder {
     /// If the poller cannot be made or a thread cannot be started (out of descriptors or threads), or
     /// if `REIVER_WORKER_THREADS` is no number from 1 to 32768.
     pub fn build(&mut self) -> io::Result<Runtime> {
+        explore::forbid("a runtime of its own: use the one that the body runs in");
         let workers = match self.flavor {
             Flavor::CurrentThread => 0,
             Flavor::MultiThread => self.workers()?,
         };
         let threads = self.threads();
-        let (shared, seats) = Shared::new(workers, |weak| self.pool(weak, threads.clone()))?;
+        let pool = |weak| self.pool(weak, threads.clone());
+        let (shared, seats) = Shared::new(workers, self.watch(), pool)?;
+        shared.set_panic_policy(self.on_panic);
         if self.start_paused {
             shared.driver.clock().pause();
         }
@@ -245,6 +344,17 @@ impl Builder {
         ))
     }
 
+    fn watch(&self) -> Settings {
+        // A current-thread runtime is for those who count threads: one more only where it is asked for.
+        let unasked = self.slow_poll.is_none() && self.on_slow_poll.is_none();
+        let is_idle = self.flavor == Flavor::CurrentThread && unasked;
+        Settings {
+            rescue: if is_idle { Rescue::Off } else { self.rescue },
+            slow_poll: self.slow_poll.unwrap_or(SLOW_POLL),
+            listener: self.on_slow_poll.clone(),
+        }
+    }
+
     fn threads(&self) -> ThreadStart {
         ThreadStart {
             name: self.thread_name.clone(),
@@ -292,6 +402,8 @@ impl fmt::Debug for Builder {
             .field("thread_stack_size", &self.thread_stack_size)
             .field("thread_keep_alive", &self.thread_keep_alive)
             .field("start_paused", &self.start_paused)
+            .field("rescue", &self.rescue)
+            .field("slow_poll", &self.slow_poll)
             .finish_non_exhaustive()
     }
 }

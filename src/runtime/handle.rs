@@ -3,7 +3,7 @@
 use super::{BlockingJob, RuntimeFlavor, RuntimeMetrics};
 use crate::primitive::Arc;
 use crate::scheduler::{self, Entered, Share, Shared};
-use crate::task::{JoinHandle, TaskInfo};
+use crate::task::{Given, JoinHandle, TaskInfo};
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -26,6 +26,22 @@ use std::panic::Location;
 /// ```
 #[derive(Clone)]
 pub struct Handle(Arc<Shared>);
+
+/// Calls `f` with the current runtime, without a counted handle.
+///
+/// # Panics
+///
+/// Outside a runtime.
+#[track_caller]
+pub(crate) fn in_runtime<R>(f: impl FnOnce(&Arc<Shared>) -> R) -> R {
+    match scheduler::with_runtime(|runtime| runtime.map(f)) {
+        Some(result) => result,
+        None => match Handle::try_current().err() {
+            Some(error) => panic!("{error}"),
+            None => panic!("this thread is ending: its runtime is out of reach"),
+        },
+    }
+}
 
 impl Handle {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
@@ -84,7 +100,7 @@ impl Handle {
         F::Output: Send + 'static,
     {
         // SAFETY: the bounds allow any thread to poll the future and to have its output.
-        unsafe { self.0.spawn(future, None, Location::caller()) }
+        unsafe { self.0.spawn(future, Given::default(), Location::caller()) }
     }
 
     /// Runs a closure on the pool for blocking jobs, as

@@ -51,6 +51,11 @@ impl RuntimeMetrics {
         self.0.driver.timers.len()
     }
 
+    /// Descriptors that are registered with the poller.
+    pub fn num_io_sources(&self) -> usize {
+        self.0.driver.reactor.len()
+    }
+
     /// Tasks from other threads that no worker has taken yet.
     pub fn global_queue_depth(&self) -> usize {
         self.0.injected()
@@ -100,6 +105,23 @@ impl RuntimeMetrics {
     #[track_caller]
     pub fn worker_total_busy_duration(&self, worker: usize) -> Duration {
         Duration::from_nanos(self.worker(worker).busy_ns)
+    }
+}
+
+impl RuntimeMetrics {
+    /// How often a worker's work was given to others because it was stuck in a poll.
+    pub fn rescues_count(&self) -> u64 {
+        self.0.rescue.count()
+    }
+
+    /// Workers that are stuck in a poll now, and whose work others do.
+    pub fn num_stuck_workers(&self) -> usize {
+        self.0.rescue.stuck()
+    }
+
+    /// How many slow polls were reported, or would have been if their place had not been before.
+    pub fn slow_polls_count(&self) -> u64 {
+        self.0.rescue.slow_polls()
     }
 }
 

@@ -20,7 +20,10 @@ mod report;
 mod tests;
 
 pub use crate::blocking::{Histogram, Running as BlockingJob};
+pub use crate::scheduler::{Activity, Frame, Rescue, SlowPoll};
+pub use crate::task::UnhandledPanic;
 pub use builder::Builder;
+pub(crate) use handle::in_runtime;
 pub use handle::{EnterGuard, Handle, TryCurrentError};
 pub use metrics::RuntimeMetrics;
 pub use report::ShutdownReport;

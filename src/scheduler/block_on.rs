@@ -9,20 +9,22 @@
 //! bridges into async code while the runtime has workers — it waits on its park token.
 
 use super::worker::{Root, Worker};
-use super::{Shared, current};
+use super::{Free, Guests, Shared, current};
 use crate::blocking::Spec;
 use crate::primitive::atomic::{AtomicBool, Ordering::*};
-use crate::primitive::{Arc, deque, thread};
+use crate::primitive::{Arc, deque, explore, thread};
 use crate::task::{Runnable, budget};
 use std::any::Any;
+use std::cmp::Reverse;
 use std::future::Future;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
+use std::ptr::NonNull;
 use std::task::{Context, Poll, Wake, Waker};
 
 /// Wakes a root: sets its flag, and reaches the thread that polls it.
-struct RootWaker {
+pub(super) struct RootWaker {
     woken: AtomicBool,
     reach: Reach,
 }
@@ -80,11 +82,33 @@ struct FutureRoot<'a, F: Future> {
     waker: Waker,
     /// Tasks that go first, because the future woke itself while they were queued.
     behind: usize,
-    result: Option<Result<F::Output, Box<dyn Any + Send>>>,
+    result: Option<Result<F::Output, Stopped>>,
+    /// The runtime knows whom to wake when it ends before its time.
+    known: bool,
+}
+
+/// Why there is no output.
+enum Stopped {
+    Panic(Box<dyn Any + Send>),
+    /// The runtime ended, by this cause.
+    Doomed(String),
+}
+
+impl Stopped {
+    #[track_caller]
+    fn panic(self) -> ! {
+        match self {
+            Self::Panic(payload) => resume_unwind(payload),
+            Self::Doomed(cause) => panic!("{cause}"),
+        }
+    }
 }
 
 impl<F: Future> Root for FutureRoot<'_, F> {
     fn step(&mut self, worker: &Worker) -> ControlFlow<()> {
+        if worker.shared().rescue.are_roots_alone() {
+            return ControlFlow::Break(());
+        }
         if self.behind > 0 {
             self.behind -= 1;
             return ControlFlow::Continue(());
@@ -92,21 +116,31 @@ impl<F: Future> Root for FutureRoot<'_, F> {
         if !self.flag.take() {
             return ControlFlow::Continue(());
         }
+        if let Some(cause) = worker.shared().doom.cause() {
+            self.result = Some(Err(Stopped::Doomed(cause)));
+            return ControlFlow::Break(());
+        }
         let mut cx = Context::from_waker(&self.waker);
         let future = self.future.as_mut();
         // Caught, to leave the loop in order; thrown again by `block_on`.
-        let poll = worker.as_poll(|| {
+        let poll = worker.as_root(|| {
             catch_unwind(AssertUnwindSafe(|| budget::with_budget(|| future.poll(&mut cx))))
         });
         match poll {
             Ok(Poll::Pending) => {
+                if !self.known {
+                    self.known = true;
+                    if !worker.shared().doom.tell(Arc::downgrade(&self.flag)) {
+                        self.flag.wake_by_ref();
+                    }
+                }
                 if self.flag.is_set() {
                     self.behind = worker.queued();
                 }
                 return ControlFlow::Continue(());
             }
             Ok(Poll::Ready(output)) => self.result = Some(Ok(output)),
-            Err(panic) => self.result = Some(Err(panic)),
+            Err(panic) => self.result = Some(Err(Stopped::Panic(panic))),
         }
         ControlFlow::Break(())
     }
@@ -114,6 +148,10 @@ impl<F: Future> Root for FutureRoot<'_, F> {
     fn is_woken(&mut self) -> bool {
         self.behind = 0;
         self.flag.is_set()
+    }
+
+    fn is_counted(&self) -> bool {
+        false
     }
 }
 
@@ -148,12 +186,14 @@ impl Shared {
     /// could make progress while this thread waits.
     #[track_caller]
     pub(crate) fn block_on<F: Future>(self: &Arc<Self>, future: F, share: Share) -> F::Output {
+        explore::forbid("`block_on`, which stops its thread: await the future or spawn it");
         if current::worker(|worker| worker.is_some()) {
             return block_in_place(|| self.block_on(future, Share::Wait));
         }
         let _entered = current::enter(self.clone());
         let mut future = pin!(future);
-        if share == Share::Work || self.workers == 0 {
+        let alone = self.rescue.are_roots_alone();
+        if share == Share::Work && !alone || self.workers == 0 {
             if let Some(output) = self.work_on(future.as_mut()) {
                 return output;
             }
@@ -161,21 +201,21 @@ impl Shared {
         self.wait_for(future)
     }
 
-    /// As a guest. `None`: no slot is free.
+    /// As a guest. `None`: no slot is free, or a task has blocked a thread like this one.
     fn work_on<F: Future>(self: &Arc<Self>, future: Pin<&mut F>) -> Option<F::Output> {
         let guest = Guest::new(self)?;
         let flag = RootWaker::new(Reach::Seat(self.clone(), guest.seat));
         let waker = Waker::from(flag.clone());
-        let mut root = FutureRoot { future, flag, waker, behind: 0, result: None };
+        let mut root = FutureRoot { future, flag, waker, behind: 0, result: None, known: false };
         guest.run(&mut root);
         // Dropped while this thread had its only slot: who drives a runtime ends it. Asked after the
         // slot was given back, so that one of the two sees the other.
         if self.workers == 0 && self.is_closed() {
             self.join(None);
         }
-        match root.result.expect("the loop ends when the root has") {
+        match root.result? {
             Ok(output) => Some(output),
-            Err(panic) => resume_unwind(panic),
+            Err(stopped) => stopped.panic(),
         }
     }
 
@@ -185,8 +225,14 @@ impl Shared {
         let flag = RootWaker::new(Reach::Thread(thread::current()));
         let waker = Waker::from(flag.clone());
         let mut cx = Context::from_waker(&waker);
+        if !self.doom.tell(Arc::downgrade(&flag)) {
+            flag.wake_by_ref();
+        }
         loop {
             if flag.take() {
+                if let Some(cause) = self.doom.cause() {
+                    panic!("{cause}");
+                }
                 let poll = budget::with_budget(|| future.as_mut().poll(&mut cx));
                 if let Poll::Ready(output) = poll {
                     return output;
@@ -218,10 +264,7 @@ impl Shared {
         let guest = Guest::new(self)?;
         let flag = RootWaker::new(Reach::Seat(self.clone(), guest.seat));
         flag.take();
-        let part = Part { guest: Some(guest), flag: flag.clone() };
-        // Refused or cancelled, the closure is dropped, and the part goes to another thread.
-        let spec = Spec { mandatory: true, ..Spec::runtime() };
-        drop(self.pool.spawn(spec, move || part.play()));
+        guest.run_elsewhere("stand-in of a task that blocks", StandIn(flag.clone()));
         Some(Stop(flag))
     }
 }
@@ -235,8 +278,27 @@ pub(super) struct Guest {
 }
 
 impl Guest {
+    /// For a thread in `block_on`, or who blocks in place.
     pub(super) fn new(shared: &Arc<Shared>) -> Option<Self> {
-        let (seat, deque) = shared.guests.lock().free.pop()?;
+        Self::take(shared, |guests| &mut guests.free)
+    }
+
+    /// For a stand-in of a stuck worker.
+    pub(super) fn spare(shared: &Arc<Shared>) -> Option<Self> {
+        Self::take(shared, |guests| &mut guests.spare)
+    }
+
+    fn take(
+        shared: &Arc<Shared>,
+        from: impl FnOnce(&mut Guests) -> &mut Vec<Free>,
+    ) -> Option<Self> {
+        let mut guests = shared.guests.lock();
+        let (seat, deque) = from(&mut guests).pop()?;
+        // Relaxed: a hint, written under the lock.
+        if shared.in_use.load(Relaxed) <= seat {
+            shared.in_use.store(seat + 1, Relaxed);
+        }
+        drop(guests);
         Some(Self { shared: shared.clone(), seat, deque: Some(deque) })
     }
 
@@ -248,12 +310,27 @@ impl Guest {
         worker.run(root);
         self.deque = Some(worker.into_deque());
     }
+
+    /// Runs the loop on a thread of the pool.
+    pub(super) fn run_elsewhere(self, name: &str, root: impl Root + Send + 'static) {
+        let shared = self.shared.clone();
+        let part = Part(Some((self, root)));
+        // Refused or cancelled, the closure is dropped, and the part goes to another thread.
+        let spec = Spec { mandatory: true, name: Some(name.into()), ..Spec::runtime() };
+        drop(shared.pool.spawn(spec, move || part.play()));
+    }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
         let mut guests = self.shared.guests.lock();
-        guests.free.extend(self.deque.take().map(|deque| (self.seat, deque)));
+        let is_spare = self.seat >= self.shared.first_spare();
+        let list = if is_spare { &mut guests.spare } else { &mut guests.free };
+        list.extend(self.deque.take().map(|deque| (self.seat, deque)));
+        // The lowest is taken next: few slots are looked at where few are used.
+        list.sort_unstable_by_key(|&(seat, _)| Reverse(seat));
+        // Relaxed: as in `take`.
+        self.shared.in_use.store(guests.end(self.shared.slots.len()), Relaxed);
         // All of them: one may have got what it waited for in another way, and be gone.
         let waiting = std::mem::take(&mut guests.waiting);
         drop(guests);
@@ -266,22 +343,18 @@ impl Drop for Guest {
 /// It is done in a shutdown too: a closure in `block_in_place` may wait for a task that only the stand-in
 /// would end, and the shutdown for the closure. So the job is mandatory, and a pool that has no thread any
 /// more makes the part go to one of its own.
-struct Part {
-    guest: Option<Guest>,
-    flag: Arc<RootWaker>,
-}
+struct Part<R: Root + Send + 'static>(Option<(Guest, R)>);
 
-impl Part {
+impl<R: Root + Send + 'static> Part<R> {
     fn play(mut self) {
-        let guest = self.guest.take().expect("it is played once");
-        guest.run(&mut StandIn(self.flag.clone()));
+        let (guest, mut root) = self.0.take().expect("it is played once");
+        guest.run(&mut root);
     }
 }
 
-impl Drop for Part {
+impl<R: Root + Send + 'static> Drop for Part<R> {
     fn drop(&mut self) {
-        let Some(guest) = self.guest.take() else { return };
-        let mut root = StandIn(self.flag.clone());
+        let Some((guest, mut root)) = self.0.take() else { return };
         let thread = thread::Builder::new().name("reiver-stand-in".into());
         // Without a thread the slot is given back, and nobody stands in.
         drop(thread.spawn(move || {
@@ -300,19 +373,31 @@ impl Drop for Stop {
     }
 }
 
-/// While it lives, the wheel of a worker that blocks is looked after by others.
-struct Untended<'a>(&'a Shared, usize);
+/// While it lives, the work and the wheel of a worker that blocks are looked after by others.
+struct Left<'a> {
+    shared: &'a Shared,
+    worker: NonNull<Worker>,
+    seat: usize,
+}
 
-impl<'a> Untended<'a> {
-    fn new(shared: &'a Shared, seat: usize) -> Self {
-        shared.tenders.untend(seat, shared);
-        Self(shared, seat)
+impl<'a> Left<'a> {
+    /// `None`: they are already, since its poll was stuck.
+    fn new(shared: &'a Shared, worker: NonNull<Worker>) -> Option<Self> {
+        // SAFETY: `block_in_place` runs inside this worker's loop, on its thread.
+        let this = unsafe { worker.as_ref() };
+        let seat = this.seat();
+        this.leave().then(|| {
+            shared.tenders.untend(seat, shared);
+            Self { shared, worker, seat }
+        })
     }
 }
 
-impl Drop for Untended<'_> {
+impl Drop for Left<'_> {
     fn drop(&mut self) {
-        self.0.tenders.tend(self.1, self.0);
+        self.shared.tenders.tend(self.seat, self.shared);
+        // SAFETY: as in `new`.
+        unsafe { self.worker.as_ref() }.come_back();
     }
 }
 
@@ -330,13 +415,12 @@ pub(crate) fn block_in_place<R>(f: impl FnOnce() -> R) -> R {
                 "cannot block inside a current-thread runtime: it has no other thread to go on with; \
                  await instead, or use `spawn_blocking`, or a multi-thread runtime",
             );
-            worker.hand_over();
-            (worker.runtime().clone(), worker.seat())
+            (worker.runtime().clone(), NonNull::from(worker))
         })
     });
-    let Some((runtime, seat)) = runtime else { return f() };
-    let _stop = runtime.stand_in();
-    let _untended = Untended::new(&runtime, seat);
+    let Some((runtime, worker)) = runtime else { return f() };
+    let left = Left::new(&runtime, worker);
+    let _stop = left.as_ref().and_then(|_| runtime.stand_in());
     // What `f` wakes or spawns must not be put where only this thread would find it.
     let _outside = current::set_worker(None);
     budget::without_budget(f)

@@ -5,7 +5,7 @@
 
 use super::Shared;
 use super::worker::Worker;
-use crate::primitive::{Arc, local};
+use crate::primitive::{Arc, local, watch};
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -16,6 +16,7 @@ local! {
         loops: RefCell::new(Vec::new()),
         entered: RefCell::new(Vec::new()),
         entries: Cell::new(0),
+        thread: Cell::new(0),
     };
 }
 
@@ -29,6 +30,18 @@ struct Current {
     /// The runtimes entered, the current one last, each with the number of its guard.
     entered: RefCell<Vec<(usize, Arc<Shared>)>>,
     entries: Cell<usize>,
+    /// What the system calls this thread, or 0: asking costs a system call.
+    thread: Cell<u32>,
+}
+
+/// What the system calls this thread.
+pub(super) fn thread_number() -> u32 {
+    CURRENT.with(|current| {
+        if current.thread.get() == 0 {
+            current.thread.set(watch::thread_number());
+        }
+        current.thread.get()
+    })
 }
 
 /// Runs `f` with the worker that runs on this thread, whichever runtime it belongs to.

@@ -54,6 +54,12 @@ impl Idle {
         })
     }
 
+    /// Whether somebody sleeps, whoever searches.
+    pub fn is_anyone_asleep(&self) -> bool {
+        // Relaxed: a hint.
+        self.groups.iter().any(|word| word.load(Relaxed) & SLEEPERS != 0)
+    }
+
     /// Takes a sleeper out and makes it a searcher; the caller must unpark that seat. `None`: there
     /// is none, or a searcher is already there.
     ///

@@ -3,8 +3,14 @@
 
 mod block_on;
 mod current;
+mod doom;
+mod doze;
+mod explored;
+mod gate;
 mod idle;
+mod monitor;
 mod park;
+mod rescue;
 mod shutdown;
 mod slot;
 mod tend;
@@ -13,22 +19,39 @@ mod worker;
 
 pub(crate) use block_on::{Share, block_in_place};
 pub(crate) use current::{Entered, enter, is_under_worker_of, runtime, with_runtime, worker};
+#[allow(unused_imports)] // only model builds explore
+pub(crate) use explored::Engine;
 // Some of these names are for the models only.
+pub use crate::primitive::watch::Frame;
+#[allow(unused_imports)]
+pub use doze::Bed;
+#[allow(unused_imports)]
+pub use gate::{Back, Fences, Gate, View};
 #[allow(unused_imports)]
 pub use idle::{Asleep, Idle, Search};
+pub use monitor::{Activity, SlowPoll};
 #[allow(unused_imports)]
 pub use park::{Blocking, Parker, Unpark};
+#[allow(unused_imports)]
+pub use rescue::{Balance, Rescue};
+pub(crate) use rescue::{Listener, Settings};
 pub(crate) use shutdown::Threads;
 pub use tend::{Tenders, Wheels};
 pub(crate) use worker::Worker;
 
 use crate::blocking::{Pool, Spec};
 use crate::driver::Driver;
-use crate::primitive::atomic::AtomicBool;
+use crate::primitive::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use crate::primitive::deque::{self, Injector};
-use crate::primitive::{Arc, Mutex, in_model, thread};
-use crate::task::{Header, JoinHandle, Registry, Runnable, Schedule, Spawn, TaskInfo, Why};
+use crate::primitive::explore::Explored;
+use crate::primitive::{Arc, Mutex, explore, in_model, thread};
+use crate::task::{
+    Given, Header, Id, JoinHandle, Registry, Runnable, Schedule, Spawn, TaskInfo, UnhandledPanic,
+    Why,
+};
 use crate::util::pad::Pad;
+use doom::Doom;
+use rescue::Rescuer;
 use slot::Slot;
 use std::future::Future;
 use std::panic::Location;
@@ -41,13 +64,20 @@ const GUESTS: usize = 8;
 /// In a model, where every slot is more to explore.
 const GUESTS_OF_A_MODEL: usize = 1;
 
+/// How many guests a runtime with workers may have at once.
+fn guests() -> usize {
+    if in_model() { GUESTS_OF_A_MODEL } else { GUESTS }
+}
+
 /// What all threads of one runtime share.
 pub struct Shared {
     /// Tasks that came from other threads. Who takes one looks for the next sleeper.
     injector: Injector<Runnable>,
     idle: Idle,
-    /// Those of the permanent workers first, then the guests'.
+    /// Those of the permanent workers first, then the guests', then those for stand-ins of stuck workers.
     slots: Box<[Pad<Slot>]>,
+    /// Slots from here on have no owner, nor had one lately.
+    in_use: Pad<AtomicUsize>,
     /// How many permanent workers there are: none in a current-thread runtime.
     workers: usize,
     /// The deques of guest slots without an owner, and who waits for one.
@@ -55,19 +85,40 @@ pub struct Shared {
     pub(crate) driver: Driver,
     pub(crate) pool: Pool,
     tenders: Tenders,
+    pub(crate) rescue: Rescuer,
     registry: Registry,
     /// The runtime shuts down: no task is accepted, and workers end when the last is gone.
     closed: AtomicBool,
     /// Blocking jobs that must end before a paused clock may jump.
     holding_clock: Mutex<usize>,
+    doom: Doom,
     pub(crate) threads: Threads,
+    /// Who runs the tasks of this runtime instead of workers. Only model builds have such runtimes.
+    explored: Explored<Box<dyn Engine>>,
 }
 
 #[derive(Default)]
 struct Guests {
-    free: Vec<(usize, deque::Worker<Runnable>)>,
+    /// The lowest is last, and is taken first.
+    free: Vec<Free>,
+    /// Likewise, for stand-ins of stuck workers.
+    spare: Vec<Free>,
     /// Threads that would drive the runtime if they could; only a current-thread runtime has any.
     waiting: Vec<thread::Thread>,
+}
+
+/// A guest's slot without an owner, and its deque.
+type Free = (usize, deque::Worker<Runnable>);
+
+impl Guests {
+    /// The end of the slots that have an owner, of `slots` in all.
+    fn end(&self, slots: usize) -> usize {
+        let free = self.free.iter().chain(&self.spare).map(|&(seat, _)| seat);
+        let mut free: Vec<_> = free.collect();
+        free.sort_unstable();
+        let at_the_end = free.iter().rev().zip((0..slots).rev()).take_while(|(a, b)| **a == *b);
+        slots - at_the_end.count()
+    }
 }
 
 /// The worker halves of the permanent slots, for the threads that will own them.
@@ -83,31 +134,49 @@ impl Shared {
     /// If the poller cannot be created: out of descriptors, for example.
     pub(crate) fn new(
         workers: usize,
+        settings: Settings,
         pool: impl FnOnce(Weak<Self>) -> Pool,
     ) -> io::Result<(Arc<Self>, Seats)> {
+        Self::with_engine(workers, settings, pool, Explored::NONE)
+    }
+
+    fn with_engine(
+        workers: usize,
+        settings: Settings,
+        pool: impl FnOnce(Weak<Self>) -> Pool,
+        explored: Explored<Box<dyn Engine>>,
+    ) -> io::Result<(Arc<Self>, Seats)> {
+        let rescue = Rescuer::new(settings, workers);
         // A current-thread runtime has one slot: whoever calls `block_on` is its only worker.
-        let guests = if in_model() { GUESTS_OF_A_MODEL } else { GUESTS };
-        let seats = if workers == 0 { 1 } else { workers + guests };
+        let guests = if workers == 0 { 1 } else { guests() };
+        let seats = workers + guests + rescue.spares(workers);
+        // Tasks spawned by threads that are no workers have one list, those of an engine several.
+        let homes = if explored.get().is_some() { explored::HOMES } else { 1 };
         let driver = Driver::new(seats)?;
         let mut deques: Vec<_> = (0..seats).map(|_| deque::Worker::new_fifo()).collect();
-        let slots = deques.iter().map(|deque| Pad(Slot::new(deque.stealer()))).collect();
-        let free =
-            deques.drain(workers..).enumerate().map(|(i, d)| (workers + i, d)).rev().collect();
+        let slots =
+            deques.iter().map(|deque| Pad(Slot::new(deque.stealer(), rescue.fences))).collect();
+        let numbered = |(i, deque)| (workers + i, deque);
+        let mut spare: Vec<_> = deques.drain(workers..).enumerate().map(numbered).rev().collect();
+        let free = spare.split_off(seats - workers - guests);
         let shared = Arc::new_cyclic(|weak| Self {
             injector: Injector::new(),
             idle: Idle::new(seats),
             slots,
+            in_use: Pad(AtomicUsize::new(workers)),
             workers,
-            guests: Mutex::new(Guests { free, waiting: Vec::new() }),
+            guests: Mutex::new(Guests { free, spare, waiting: Vec::new() }),
             driver,
             pool: pool(weak.clone()),
             // The permanent workers' threads are about to come.
             tenders: Tenders::new(seats, workers),
-            // One more for tasks spawned by threads that are no workers.
-            registry: Registry::new(seats + 1),
+            rescue,
+            registry: Registry::new(seats + homes),
             closed: AtomicBool::new(false),
             holding_clock: Mutex::new(0),
+            doom: Doom::new(),
             threads: Threads::default(),
+            explored,
         });
         Ok((shared, Seats(deques)))
     }
@@ -120,22 +189,40 @@ impl Shared {
     pub(crate) unsafe fn spawn<F: Future>(
         self: &Arc<Self>,
         future: F,
-        name: Option<Box<str>>,
+        given: Given,
         location: &'static Location<'static>,
     ) -> JoinHandle<F::Output> {
+        // SAFETY: the caller's.
+        unsafe { self.spawn_as(future, given, location, Why::Woken) }
+    }
+
+    /// As [`spawn`](Self::spawn); with [`Why::Again`] the task goes behind all that its worker has, so
+    /// that tasks spawned so by one worker begin in their order unless they are stolen.
+    ///
+    /// # Safety
+    ///
+    /// As `spawn`.
+    pub(crate) unsafe fn spawn_as<F: Future>(
+        self: &Arc<Self>,
+        future: F,
+        given: Given,
+        location: &'static Location<'static>,
+        why: Why,
+    ) -> JoinHandle<F::Output> {
         current::worker_of(Arc::as_ptr(self), |worker| {
-            let home = worker.map_or(self.slots.len(), Worker::seat);
+            let home = worker.map_or_else(|| self.outside_home(), Worker::seat);
             let spawn = Spawn {
                 scheduler: Home(Arc::as_ptr(self)),
                 registry: &self.registry,
                 home: home as u16,
-                name,
+                given,
                 location,
             };
             // SAFETY: the caller's. The pointer in `Home` follows the rule of its type.
-            let (runnable, handle) = unsafe { spawn.create(future) };
+            let (runnable, handle) =
+                explore::unannounced(|| explore::atomically(|| unsafe { spawn.create(future) }));
             match (runnable, worker) {
-                (Some(runnable), Some(worker)) => worker.schedule(runnable, Why::Woken),
+                (Some(runnable), Some(worker)) => worker.schedule(runnable, why),
                 (Some(runnable), None) => self.inject(runnable),
                 (None, _) => {}
             }
@@ -150,7 +237,7 @@ impl Shared {
     /// If the pool has no thread yet and the system refuses to start one.
     #[track_caller]
     pub(crate) fn spawn_blocking<F, R>(
-        &self,
+        self: &Arc<Self>,
         f: F,
         name: Option<Box<str>>,
         location: &'static Location<'static>,
@@ -159,10 +246,32 @@ impl Shared {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
+        if self.is_explored() {
+            return self.spawn_explored(f, name, location);
+        }
         match self.pool.spawn(self.blocking_spec(name, location), f) {
             Ok(handle) => handle,
             Err(refused) => panic!("{refused}"),
         }
+    }
+
+    /// Runs a job of the runtime's own on the pool's lane for those. It holds a paused clock.
+    ///
+    /// # Errors
+    ///
+    /// If the pool has no thread yet and the system refuses to start one.
+    pub(crate) fn spawn_own<F, R>(&self, spec: Spec, f: F) -> io::Result<JoinHandle<R>>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        let announced = self.hold_clock();
+        self.pool.spawn(Spec { announced, home: self.home(), ..spec }, f).map_err(|refused| {
+            if announced {
+                self.release_clock();
+            }
+            refused.into()
+        })
     }
 
     /// What a user's closure is spawned with. From here on it holds a paused clock.
@@ -177,6 +286,9 @@ impl Shared {
 
     /// Takes a task from a thread that is no worker of this runtime.
     fn inject(&self, task: Runnable) {
+        if let Some(engine) = self.explored.get() {
+            return engine.ready(task);
+        }
         self.injector.push(task);
         self.notify_pushed();
     }
@@ -210,16 +322,35 @@ impl Shared {
     /// Makes everybody look around.
     fn unpark_all(&self) {
         (0..self.slots.len()).for_each(|seat| self.unpark(seat));
+        self.rescue.bed.unpark();
     }
 
     /// Whether anybody could take a task from anywhere.
     fn has_work(&self) -> bool {
-        !self.injector.is_empty() || self.slots.iter().any(|slot| !slot.stealer.is_empty())
+        !self.injector.is_empty() || self.slots_in_use().iter().any(|slot| !slot.stealer.is_empty())
+    }
+
+    /// The slots that may have an owner. It may miss one whose owner has just come: what is in its deque
+    /// is that owner's to look after.
+    fn slots_in_use(&self) -> &[Pad<Slot>] {
+        // Relaxed: a hint.
+        &self.slots[..self.in_use.load(Relaxed)]
+    }
+
+    /// The first of the slots for stand-ins of stuck workers.
+    fn first_spare(&self) -> usize {
+        self.workers + if self.workers == 0 { 1 } else { guests() }
     }
 
     /// Live tasks.
     pub(crate) fn dump(&self) -> Vec<TaskInfo> {
         self.registry.dump()
+    }
+
+    /// The name of a live task.
+    fn name_of(&self, id: Id) -> Option<String> {
+        let task = self.dump().into_iter().find(|task| task.id() == id)?;
+        task.name().map(str::to_owned)
     }
 
     pub(crate) fn live_tasks(&self) -> usize {
@@ -313,9 +444,19 @@ impl Schedule for Home {
         });
     }
 
+    fn panicked(&self, task: &TaskInfo, message: &str, policy: Option<UnhandledPanic>) {
+        // SAFETY: the task is listed until `release`, or its spawner, who drops it, holds `Shared`.
+        unsafe { &*self.0 }.panicked(task, message, policy);
+    }
+
     fn release(&self, task: &Header) {
         // SAFETY: the task is listed until the call returns, so `Shared` is alive; every task with
         // this scheduler came to this registry, and is released once.
-        unsafe { (*self.0).registry.remove(task) }
+        unsafe {
+            if let Some(engine) = (*self.0).explored.get() {
+                engine.ended(task.id());
+            }
+            (*self.0).registry.remove(task);
+        }
     }
 }

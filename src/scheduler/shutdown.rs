@@ -62,24 +62,37 @@ impl Shared {
     ) -> io::Result<()> {
         for (seat, deque) in seats.0.into_iter().enumerate() {
             let (shared, around) = (self.clone(), around.clone());
-            // Counted before it runs: it may end before `spawn` returns.
-            self.threads.0.lock().live += 1;
-            let started = builder(seat).spawn(move || {
+            self.start_thread(builder(seat), move || {
                 let _abort = AbortOnUnwind::new("a thread hook of the runtime");
                 let _entered = current::enter(shared.clone());
                 // Guests' threads are their callers'.
                 poll::end_waits_on_time();
                 let worker = Worker::new(shared.clone(), seat, deque);
                 around(&mut || worker.run(&mut Forever));
-                shared.threads.one_ended();
-            });
-            match started {
-                Ok(handle) => self.threads.0.lock().handles.push(handle),
-                Err(error) => {
-                    self.threads.one_ended();
-                    self.close();
-                    return Err(error);
-                }
+            })?;
+        }
+        self.start_monitor()
+    }
+
+    /// Starts a thread that [`join`](Self::join) waits for.
+    pub(super) fn start_thread(
+        self: &Arc<Self>,
+        builder: thread::Builder,
+        body: impl FnOnce() + Send + 'static,
+    ) -> io::Result<()> {
+        // Counted before it runs: it may end before `spawn` returns.
+        self.threads.0.lock().live += 1;
+        let shared = self.clone();
+        let started = builder.spawn(move || {
+            body();
+            shared.threads.one_ended();
+        });
+        match started {
+            Ok(handle) => self.threads.0.lock().handles.push(handle),
+            Err(error) => {
+                self.threads.one_ended();
+                self.close();
+                return Err(error);
             }
         }
         Ok(())
@@ -90,7 +103,10 @@ impl Shared {
         self.registry.close();
         // Release: pairs with the Acquire in `is_closed`: who sees it finds the lists closed.
         self.closed.store(true, Release);
-        self.registry.abort_all(|task| self.injector.push(task));
+        self.registry.abort_all(|task| match self.explored.get() {
+            Some(engine) => engine.ready(task),
+            None => self.injector.push(task),
+        });
         self.driver.reactor.shutdown();
         self.unpark_all();
     }

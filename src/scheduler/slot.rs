@@ -1,9 +1,12 @@
 //! What the world sees of one worker: how to wake it, how to steal from it, what it has counted.
 
+use super::gate::{Fences, Gate};
 use super::park::Parker;
-use crate::primitive::atomic::{AtomicBool, AtomicU64, Ordering::*};
+use crate::primitive::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
 use crate::primitive::deque::Stealer;
-use crate::task::Runnable;
+use crate::task::{Header, Id, Runnable};
+use std::panic::Location;
+use std::ptr;
 
 /// The shared half of a worker. The private half, [`Worker`](super::worker::Worker), lives on the
 /// stack of the thread that owns the slot.
@@ -13,17 +16,64 @@ pub struct Slot {
     pub(super) stealer: Stealer<Runnable>,
     /// Whether a thread owns this slot now. Workers' slots always have one; guests' come and go.
     pub(super) owned: AtomicBool,
+    /// Whether the owner is one of the `N` that should be at work: no `block_on` caller.
+    pub(super) counted: AtomicBool,
+    /// The owner's thread, as the system calls it.
+    pub(super) thread: AtomicU32,
     pub(super) counters: Counters,
+    pub(super) current: Current,
+    /// What the owner alone touches, and the way to it when the owner is stuck.
+    pub(super) gate: Gate<Runnable>,
 }
 
 impl Slot {
-    pub(super) fn new(stealer: Stealer<Runnable>) -> Self {
+    pub(super) fn new(stealer: Stealer<Runnable>, fences: Fences) -> Self {
         Self {
             parker: Parker::new(),
             stealer,
             owned: AtomicBool::new(false),
+            counted: AtomicBool::new(false),
+            thread: AtomicU32::new(0),
             counters: Counters::default(),
+            current: Current::default(),
+            gate: Gate::new(fences),
         }
+    }
+}
+
+/// Which task the owner polls, or polled last: two stores a poll. Not a pointer to the task, which may be
+/// freed at any time.
+#[derive(Debug, Default)]
+pub(super) struct Current {
+    id: AtomicU64,
+    location: AtomicPtr<Location<'static>>,
+}
+
+impl Current {
+    /// The owner is about to poll this task.
+    #[inline]
+    pub(super) fn set(&self, task: &Header) {
+        // Relaxed: for people; who looks sees whether it is the same poll before and after.
+        self.id.store(task.id().number(), Relaxed);
+        // Release: pairs with the Acquire in `get`, which must not see the number from before any task.
+        self.location.store(ptr::from_ref(task.location()).cast_mut(), Release);
+    }
+
+    /// The owner is about to poll a root.
+    #[inline]
+    pub(super) fn set_root(&self) {
+        // Relaxed: as in `set`.
+        self.location.store(ptr::null_mut(), Relaxed);
+    }
+
+    /// The task, `None` for a root.
+    pub(super) fn get(&self) -> Option<(Id, &'static Location<'static>)> {
+        // Acquire: pairs with the Release in `set`.
+        let location = self.location.load(Acquire);
+        // SAFETY: null, or stored by `set`, whose reference is `'static`.
+        let location = unsafe { location.as_ref() }?;
+        // Relaxed: as in `set`.
+        Some((Id::new(self.id.load(Relaxed)), location))
     }
 }
 

@@ -69,8 +69,14 @@ impl Tenders {
 
     /// The calling thread looks after `wheel` no more.
     pub fn untend(&self, wheel: usize, wheels: &impl Wheels) {
-        self.tended[wheel].store(false, Relaxed);
+        self.forsake(wheel);
         self.find(wheel, wheels);
+    }
+
+    /// Nobody looks after `wheel` from here on. Before its owner can [tend](Self::tend) it again;
+    /// [`find`](Self::find) follows.
+    pub fn forsake(&self, wheel: usize) {
+        self.tended[wheel].store(false, Relaxed);
     }
 
     /// Makes sure that somebody looks after the timers that are in `wheel`, and has heard of them.

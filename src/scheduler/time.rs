@@ -47,9 +47,12 @@ impl Shared {
         current::worker_of(self, |worker| {
             let wheel = worker.map_or_else(|| self.any_seat(), Worker::seat);
             let polled = f(wheel);
-            // The owner of a wheel is awake when it comes here.
-            if polled == Polled::PendingEarlier && worker.is_none() {
-                self.tenders.find(wheel, self);
+            // The owner of a wheel is awake when it comes here, and looks after it, unless its poll was stuck.
+            if polled == Polled::PendingEarlier && worker.is_none_or(Worker::may_be_lost) {
+                match self.explored.get() {
+                    Some(engine) => engine.timer_set(),
+                    None => self.tenders.find(wheel, self),
+                }
             }
             polled
         })

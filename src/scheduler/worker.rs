@@ -2,7 +2,8 @@
 //!
 //! A `Worker` lives on the stack of its thread; the thread-local in `current.rs` points to it. Nothing
 //! of it is touched by another thread, so its fields are plain cells: no lock, no read-modify-write on
-//! the way of a task from its wake to its poll but the task's own and the deque's.
+//! the way of a task from its wake to its poll but the task's own and the deque's. The one thing that
+//! others may take, when this thread is stuck in a poll, is behind the slot's [gate](super::gate): `next`.
 //!
 //! # Where a task comes from
 //!
@@ -22,6 +23,7 @@
 
 use super::Shared;
 use super::current;
+use super::gate::Back;
 use super::idle::Search;
 use super::park::Blocking;
 use super::slot::Slot;
@@ -34,6 +36,7 @@ use crate::util::abort::AbortOnUnwind;
 use crate::util::rng::Rng;
 use std::cell::Cell;
 use std::ops::ControlFlow;
+use std::ptr::NonNull;
 use std::time::{Duration, Instant};
 
 /// How often in a row `next` goes first: tokio's number; message passing gains nothing from more.
@@ -73,6 +76,11 @@ pub(super) trait Root {
     fn ends_with_runtime(&self) -> bool {
         false
     }
+    /// Whether its thread is one of the `N` that should be at work, so that another takes its place when
+    /// it is stuck.
+    fn is_counted(&self) -> bool {
+        true
+    }
 }
 
 /// Why a task becomes runnable on a worker's thread.
@@ -90,8 +98,9 @@ enum Source {
 pub struct Worker {
     runtime: Arc<Shared>,
     seat: usize,
+    /// That seat's, in `runtime`: found without a detour.
+    slot: NonNull<Slot>,
     deque: deque::Worker<Runnable>,
-    next: Cell<Option<Runnable>>,
     /// How often in a row `next` went first.
     streak: Cell<u32>,
     /// Held between being woken and finding work.
@@ -116,11 +125,12 @@ pub struct Worker {
 impl Worker {
     /// The owner of `seat`, whose deque this is.
     pub(super) fn new(runtime: Arc<Shared>, seat: usize, deque: deque::Worker<Runnable>) -> Self {
+        let slot = NonNull::from(&*runtime.slots[seat]);
         Self {
             runtime,
             seat,
+            slot,
             deque,
-            next: Cell::new(None),
             streak: Cell::new(0),
             search: Cell::new(None),
             source: Cell::new(Source::Events),
@@ -153,7 +163,8 @@ impl Worker {
 
     #[inline]
     fn slot(&self) -> &Slot {
-        &self.shared().slots[self.seat]
+        // SAFETY: the slots never move, and `runtime` keeps them.
+        unsafe { self.slot.as_ref() }
     }
 
     /// Runs tasks until `root` says that it is enough, and leaves no task behind.
@@ -161,8 +172,14 @@ impl Worker {
         let abort = AbortOnUnwind::new("a worker's loop");
         let _current = current::set_worker(Some(self));
         self.slot().parker.adopt();
-        // Relaxed: a hint for the paused clock and for listings.
+        if self.slot().gate.is_watched() {
+            // Relaxed: for the monitor, which is told below that somebody is here.
+            self.slot().thread.store(current::thread_number(), Relaxed);
+            self.slot().counted.store(root.is_counted(), Relaxed);
+        }
+        // Relaxed: a hint for the paused clock, the monitor and listings.
         self.slot().owned.store(true, Relaxed);
+        self.shared().rescue.bed.someone_awake();
         self.shared().tenders.tend(self.seat, self.shared());
         while root.step(self).is_continue() {
             match self.next_task() {
@@ -198,14 +215,58 @@ impl Worker {
             self.end_search(search);
         }
         self.source.set(Source::Poll);
+        let gate = &self.slot().gate;
+        // SAFETY: gate rule 1: this is the owner's thread, and it is inside.
+        unsafe { gate.begin_poll() };
         let result = poll();
+        // SAFETY: as above, and it has begun a poll.
+        if unsafe { gate.end_poll() } == Back::Lost {
+            self.regain();
+        }
         self.source.set(Source::Events);
         result
     }
 
     fn run_task(&self, task: Runnable) {
-        self.slot().counters.polls.add(1);
+        let slot = self.slot();
+        slot.counters.polls.add(1);
+        if slot.gate.is_watched() {
+            slot.current.set(task.header());
+        }
         self.as_poll(|| task.run());
+    }
+
+    /// Runs a poll of a root.
+    pub(super) fn as_root<R>(&self, poll: impl FnOnce() -> R) -> R {
+        if self.slot().gate.is_watched() {
+            self.slot().current.set_root();
+        }
+        self.as_poll(poll)
+    }
+
+    /// The poll was stuck, and others have what this worker had. It goes on with what it finds; whoever is
+    /// one too many now leaves (`rescue.rs`).
+    #[cold]
+    fn regain(&self) {
+        // SAFETY: gate rule 1: this is the owner's thread, which found its slot lost.
+        unsafe { self.slot().gate.regain() };
+        self.shared().tenders.tend(self.seat, self.shared());
+        self.shared().came_back(self.seat);
+        // The time of that poll says nothing about the next ones.
+        self.looked.set(clock::now());
+        self.ticks.set(0);
+    }
+
+    /// What is private in this slot; `None` if it is lost. `f` runs no user code.
+    #[inline]
+    fn with_next<R>(&self, f: impl FnOnce(&mut Option<Runnable>) -> R) -> Option<R> {
+        let gate = &self.slot().gate;
+        match self.source.get() {
+            // SAFETY: gate rule 1: the owner's thread, in a poll: `as_poll` sets this source around it.
+            Source::Poll => unsafe { gate.visit(f) },
+            // SAFETY: as above, and it is inside.
+            Source::Events | Source::Timers => Some(unsafe { gate.with_next(f) }),
+        }
     }
 
     /// Takes a task that became runnable on this thread.
@@ -213,8 +274,11 @@ impl Worker {
     pub(super) fn schedule(&self, task: Runnable, why: Why) {
         match self.source.get() {
             Source::Poll if why == Why::Woken => {
-                if let Some(before) = self.next.replace(Some(task)) {
-                    self.push_back(before);
+                let mut task = Some(task);
+                match self.with_next(|next| std::mem::swap(next, &mut task)) {
+                    Some(()) => task.into_iter().for_each(|before| self.push_back(before)),
+                    // This poll is stuck again and again: nobody else would find it here.
+                    None => task.into_iter().for_each(|task| self.shared().inject(task)),
                 }
             }
             // Its poll is over and this worker goes on with the next task, which may be this one.
@@ -224,17 +288,20 @@ impl Worker {
             }
             // The first is late as it is, and goes before all that waits here: beside 64 busy tasks a
             // tick is 62 µs late, with the interval of 50 µs, and not 414. The others would be too many.
-            Source::Timers if !self.has_next() => self.next.set(Some(task)),
+            Source::Timers if !self.has_next() => {
+                let _ = self.with_next(|next| *next = Some(task));
+            }
             // Whoever dispatches looks at the whole batch afterwards.
             Source::Timers | Source::Events => self.deque.push(task),
         }
     }
 
     fn has_next(&self) -> bool {
-        let next = self.next.take();
-        let is_some = next.is_some();
-        self.next.set(next);
-        is_some
+        self.with_next(|next| next.is_some()).unwrap_or(false)
+    }
+
+    fn take_from_next(&self) -> Option<Runnable> {
+        self.with_next(Option::take).flatten()
     }
 
     /// Queues a task for anybody, and wakes a thief if one sleeps.
@@ -272,7 +339,8 @@ impl Worker {
     }
 
     fn take_next(&self) -> Option<Runnable> {
-        let Some(task) = self.next.take() else {
+        // SAFETY: gate rule 1: the owner's thread, and it is inside.
+        let Some(task) = (unsafe { self.slot().gate.with_next(Option::take) }) else {
             self.streak.set(0);
             return None;
         };
@@ -312,7 +380,7 @@ impl Worker {
     }
 
     fn steal(&self) -> Option<Runnable> {
-        let slots = &self.shared().slots;
+        let slots = self.shared().slots_in_use();
         let start = self.rng.below(slots.len() as u32) as usize;
         for victim in (start..slots.len()).chain(0..start) {
             // A sleeper has nothing; looking there would cost it its cache line.
@@ -362,7 +430,7 @@ impl Worker {
 
     /// Fires what is overdue in some other wheels, each time in others.
     fn expire_others(&self) {
-        let wheels = self.shared().slots.len();
+        let wheels = self.shared().slots_in_use().len();
         for _ in 0..WHEELS.min(wheels) {
             let wheel = (self.wheel.get() + 1) % wheels;
             self.wheel.set(wheel);
@@ -447,6 +515,7 @@ impl Worker {
     /// After a sleep.
     fn awake(&self, search: Option<Search>) {
         self.search.set(search);
+        self.shared().rescue.bed.someone_awake();
         self.looked.set(clock::now());
         self.ticks.set(self.interval.get());
         let fired = self.expire();
@@ -458,7 +527,7 @@ impl Worker {
     /// turn again: before it goes, or blocks.
     pub(super) fn hand_over(&self) {
         let mut any = false;
-        while let Some(task) = self.next.take().or_else(|| self.deque.pop()) {
+        while let Some(task) = self.take_from_next().or_else(|| self.deque.pop()) {
             self.shared().injector.push(task);
             any = true;
         }
@@ -469,6 +538,29 @@ impl Worker {
         if any || self.turned.take() && !self.shared().driver.is_turn_taken() {
             self.shared().notify_pushed();
         }
+    }
+
+    /// Leaves the slot before this thread blocks inside a poll, with what [`hand_over`](Self::hand_over)
+    /// does. `false`: it is lost already, and others do its work.
+    pub(super) fn leave(&self) -> bool {
+        self.hand_over();
+        // SAFETY: gate rule 1: the owner's thread; in a poll, by the source.
+        !matches!(self.source.get(), Source::Poll) || unsafe { self.slot().gate.leave() }
+    }
+
+    /// Ends [`leave`](Self::leave).
+    pub(super) fn come_back(&self) {
+        if matches!(self.source.get(), Source::Poll) {
+            // SAFETY: gate rule 1: the owner's thread, in a poll, which has left.
+            unsafe { self.slot().gate.come_back() };
+            self.shared().rescue.bed.someone_awake();
+        }
+    }
+
+    /// Whether somebody may have taken this slot's timers: one that was put there meanwhile is looked for
+    /// by nobody.
+    pub(super) fn may_be_lost(&self) -> bool {
+        self.slot().gate.may_be_lost()
     }
 }
 

@@ -3,9 +3,9 @@
 //! The first poll is made with a waker that does nothing, so that what is ready costs no allocation;
 //! the futures of this module take a new waker with every poll.
 
-use crate::primitive::Arc;
 use crate::primitive::atomic::{AtomicBool, Ordering::*};
 use crate::primitive::thread::{self, Thread};
+use crate::primitive::{Arc, explore, in_model};
 use crate::task::budget;
 use std::future::Future;
 use std::pin::pin;
@@ -38,6 +38,10 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     };
     if let Poll::Ready(output) = poll(Waker::noop()) {
         return output;
+    }
+    // A thread of a model may wait like this.
+    if !in_model() {
+        explore::forbid("a `blocking_…` call, which stops its thread: use the async form");
     }
     let unpark = Arc::new(Unpark { woken: AtomicBool::new(false), thread: thread::current() });
     let waker = Waker::from(unpark.clone());

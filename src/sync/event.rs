@@ -1,5 +1,6 @@
 //! A flag that can be waited for.
 
+use super::blocking::block_on;
 use super::{Notify, spend_budget};
 use crate::primitive::atomic::{AtomicUsize, Ordering::*};
 use crate::primitive::fixed;
@@ -70,6 +71,11 @@ impl Event {
         if !self.is_set() {
             notified.await;
         }
+    }
+
+    /// As [`wait`](Self::wait), for code that is not async: blocks the thread.
+    pub fn blocking_wait(&self) {
+        block_on(self.wait());
     }
 }
 

@@ -5,17 +5,20 @@
 //! | to | use |
 //! |---|---|
 //! | share data across `.await` | [`Mutex`], [`RwLock`] |
-//! | limit how many do something at once | [`Semaphore`] |
+//! | limit how many do something at once | [`Semaphore`], [`CapacityLimiter`] |
 //! | say that something happened | [`Notify`] |
+//! | wait until shared data has changed | [`Condition`] |
+//! | ask a tree of work to stop | [`CancellationToken`] |
 //! | wait until all have arrived | [`Barrier`] |
 //! | raise a flag that can be waited for | [`Event`] |
 //! | compute a value once | [`OnceCell`], [`SetOnce`] |
 //! | send one value, once | [`oneshot`] |
 //! | send values to one receiver | [`mpsc`] |
+//! | hand out work to many, and wait until it is done | [`Queue`] |
 //! | send values to all receivers | [`broadcast`] |
 //! | share the latest value | [`watch`] |
 //!
-//! Names and behaviour are tokio's, except that the `blocking_*` forms may be called anywhere (they
+//! Names and behaviour are tokio's (asyncio's and trio's for what tokio does not have), except that the `blocking_*` forms may be called anywhere (they
 //! block the thread that calls them). Nothing here needs a runtime: everything works on any
 //! executor, on plain threads by the `blocking_*` and `try_*` forms, and inside models.
 //!
@@ -24,15 +27,19 @@
 mod barrier;
 mod blocking;
 pub mod broadcast;
+mod cancellation;
+mod condition;
 mod error;
 mod event;
 mod guard;
+mod limiter;
 pub mod mpsc;
 mod mutex;
 mod notify;
 mod once_cell;
 pub mod oneshot;
 mod permits;
+pub mod queue;
 mod rwlock;
 mod semaphore;
 mod wait;
@@ -40,11 +47,17 @@ mod waker_cell;
 pub mod watch;
 
 pub use barrier::{Barrier, BarrierWaitResult};
+pub use cancellation::{CancellationToken, DropGuard};
+pub use condition::Condition;
 pub use error::{AcquireError, TryAcquireError, TryLockError};
 pub use event::Event;
+pub use limiter::{
+    AcquireNowaitError, AlreadyBorrowed, Borrower, CapacityLimiter, LimiterStatistics, LimiterToken,
+};
 pub use mutex::{MappedMutexGuard, Mutex, MutexGuard, OwnedMappedMutexGuard, OwnedMutexGuard};
 pub use notify::Notify;
 pub use once_cell::{OnceCell, SetError, SetOnce, SetOnceError};
+pub use queue::{LifoQueue, PriorityQueue, Queue};
 pub use rwlock::{
     OwnedRwLockMappedWriteGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock,
     RwLockMappedWriteGuard, RwLockReadGuard, RwLockWriteGuard,
@@ -128,6 +141,20 @@ mod tests {
         let event = Event::new();
         event.set();
         gives_way(|cx| ready(event.wait(), cx));
+        let queue = Queue::new(1);
+        gives_way(|cx| {
+            let _ = queue.put_nowait(());
+            ready(queue.get(), cx)
+        });
+        gives_way(|cx| {
+            let _ = queue.get_nowait();
+            ready(queue.put(()), cx)
+        });
+        let limiter = CapacityLimiter::new(1);
+        gives_way(|cx| ready(limiter.acquire(), cx));
+        let token = CancellationToken::new();
+        token.cancel();
+        gives_way(|cx| ready(token.cancelled(), cx));
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //!
 //! The proof that no notification is lost stands in `README.md`, "Notify".
 
+use super::blocking::block_on;
 use super::wait::{Grant, Left, Locked, WaitQueue, Waiter};
 use crate::primitive::Arc;
 use crate::primitive::atomic::{AtomicUsize, Ordering::*};
@@ -39,6 +40,8 @@ const FIRST: Grant = 1;
 const LAST: Grant = 2;
 /// By `notify_waiters`.
 const ALL: Grant = 3;
+/// By `notify_present`: passed on to those who wait, if there are any.
+const PRESENT: Grant = 4;
 
 /// Tells tasks that something happened.
 ///
@@ -101,6 +104,11 @@ impl Notify {
         Notified { notify: self, listen: Listen::new(self) }
     }
 
+    /// As [`notified`](Self::notified), for code that is not async: blocks the thread.
+    pub fn blocking_notified(&self) {
+        block_on(self.notified());
+    }
+
     /// As [`notified`](Self::notified); the future keeps the `Notify` alive instead of borrowing it.
     pub fn notified_owned(self: Arc<Self>) -> OwnedNotified {
         let listen = Listen::new(&self);
@@ -130,6 +138,31 @@ impl Notify {
             drop(queue);
             batch.wake();
             queue = self.queue.lock();
+        }
+        self.unlock(queue);
+        batch.wake();
+    }
+
+    /// Notifies up to `n` that wait now, those who have waited longest. Nothing is stored if there
+    /// are fewer.
+    pub(super) fn notify_present(&self, mut n: usize) {
+        // Acquire: as in `deliver`. Who must be seen here has queued up
+        // before something that happened before this call.
+        if n == 0 || self.word.load(Acquire) & QUEUED == 0 {
+            return;
+        }
+        let mut batch = WakeBatch::new();
+        let mut queue = self.queue.lock();
+        while n > 0 {
+            if !self.deliver(&mut queue, &mut batch) || !batch.has_room() {
+                drop(queue);
+                batch.wake();
+                queue = self.queue.lock();
+            } else if queue.grant_front(PRESENT, &mut batch) {
+                n -= 1;
+            } else {
+                break;
+            }
         }
         self.unlock(queue);
         batch.wake();
@@ -264,6 +297,7 @@ impl Notify {
         }
         match self.queue.leave(&listen.waiter) {
             Left::Granted(ALL) => {}
+            Left::Granted(PRESENT) => self.notify_present(1),
             Left::Granted(grant) => self.notify(grant),
             Left::Unlinked(queue) => self.unlock(queue),
         }

@@ -6,6 +6,7 @@
 //!    in a `OnceCell` the holder of the one permit, in a `SetOnce` whoever took `state` from 0.
 //! 2. After that nobody writes the value while the cell is shared.
 
+use super::blocking::block_on;
 use super::permits::{Permits, Refused};
 use super::{Notify, spend_budget};
 use crate::primitive::atomic::{AtomicUsize, Ordering::*};
@@ -165,7 +166,7 @@ impl<T> OnceCell<T> {
         if self.initialized() {
             return Err(SetError::AlreadyInitializedError(value));
         }
-        match self.permits.try_acquire(1) {
+        match self.permits.take_free(1) {
             Ok(()) => {
                 self.finish(value);
                 Ok(())
@@ -393,6 +394,11 @@ impl<T> SetOnce<T> {
             }
             notified.await;
         }
+    }
+
+    /// As [`wait`](Self::wait), for code that is not async: blocks the thread.
+    pub fn blocking_wait(&self) -> &T {
+        block_on(self.wait())
     }
 
     /// The value, if it is set.

@@ -18,7 +18,7 @@
 
 use super::wait::{Grant, Left, Locked, WaitQueue, Waiter};
 use crate::primitive::atomic::{AtomicUsize, Ordering::*, fence};
-use crate::primitive::fixed;
+use crate::primitive::{explore, fixed};
 use crate::task::budget;
 use crate::util::wake_batch::WakeBatch;
 use std::fmt;
@@ -95,6 +95,15 @@ impl Permits {
     /// Takes `n` permits if they are there and nobody waits.
     #[inline]
     pub(crate) fn try_acquire(&self, n: usize) -> Result<(), Refused> {
+        if explore::refuses() {
+            return Err(Refused::NoPermits);
+        }
+        self.take_free(n)
+    }
+
+    /// As [`try_acquire`](Self::try_acquire), for those who do not hear a `try_…` of a user's.
+    #[inline]
+    pub(crate) fn take_free(&self, n: usize) -> Result<(), Refused> {
         self.take(n, QUEUED)
     }
 
@@ -266,7 +275,7 @@ impl Acquire<'_> {
                 Some(_) => Poll::Ready(Err(Refused::Closed)),
             };
         }
-        match this.permits.try_acquire(this.wanted) {
+        match this.permits.take_free(this.wanted) {
             Err(Refused::NoPermits) => {
                 // SAFETY: a projection to a field that is never moved out of the pinned future.
                 let waiter = unsafe { self.map_unchecked(|this| &this.waiter) };

@@ -287,6 +287,11 @@ impl<T> Receiver<T> {
         Ok(version != self.seen)
     }
 
+    /// Whether all senders are dropped.
+    pub fn is_closed(&self) -> bool {
+        self.shared.version() & CLOSED != 0
+    }
+
     /// Counts the value as not seen.
     pub fn mark_changed(&mut self) {
         self.seen = self.seen.wrapping_sub(CHANGE);

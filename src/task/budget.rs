@@ -12,7 +12,8 @@
 //! Outside a task's poll there is no budget: leaf futures work on any executor.
 
 use super::cell::Header;
-use crate::primitive::{clock, in_model, local};
+use super::context::{self, Inherited};
+use crate::primitive::{Arc, clock, explore, in_model, local};
 use crate::util::rng::Rng;
 use std::cell::Cell;
 use std::ptr::NonNull;
@@ -34,6 +35,7 @@ local! {
         since: Cell::new(None),
         task: Cell::new(None),
         rng: Rng::new(1),
+        context: Cell::new(std::ptr::null()),
         local_set: Cell::new(std::ptr::null()),
     };
 }
@@ -46,6 +48,8 @@ struct Budget {
     task: Cell<Option<NonNull<Header>>>,
     /// For `random_below`. It lives here so that there is no third thread-local.
     rng: Rng,
+    /// What is inherited here; the rule stands in `context.rs`.
+    context: Cell<*const Inherited>,
     /// The set that `spawn_local` spawns on here, or null. What it points to, and who owns it, is the
     /// affair of `tasks/local_set.rs` alone; it stands here because this thread-local has no
     /// destructor, so that it can be reached from those of others.
@@ -64,10 +68,26 @@ pub(crate) fn replace_local_set(set: *const ()) -> *const () {
     BUDGET.with(|b| b.local_set.replace(set))
 }
 
-/// Runs one poll of `task` under a fresh budget.
+/// The context that [`replace_context`] stored on this thread last; null at first.
 #[inline]
-pub(super) fn with_task<R>(task: NonNull<Header>, poll: impl FnOnce() -> R) -> R {
-    with_current(Some(task), poll)
+pub(super) fn context() -> *const Inherited {
+    BUDGET.try_with(|b| b.context.get()).unwrap_or(std::ptr::null())
+}
+
+/// Stores a pointer for [`context`] and gives back the one before.
+#[inline]
+pub(super) fn replace_context(context: *const Inherited) -> *const Inherited {
+    BUDGET.try_with(|b| b.context.replace(context)).unwrap_or(std::ptr::null())
+}
+
+/// Runs one poll of `task` under a fresh budget, inside of its context.
+#[inline]
+pub(super) fn with_task<R>(
+    task: NonNull<Header>,
+    context: Option<&Arc<Inherited>>,
+    poll: impl FnOnce() -> R,
+) -> R {
+    context::within(context, || with_current(Some(task), poll))
 }
 
 #[inline]
@@ -81,14 +101,19 @@ fn with_current<R>(task: Option<NonNull<Header>>, poll: impl FnOnce() -> R) -> R
     }
 
     let _restore = Restore(BUDGET.with(|b| b.task.replace(task)));
-    with(if in_model() { 2 } else { UNITS }, poll)
+    with(if in_model() && !explore::is_on() { 2 } else { UNITS }, poll)
+}
+
+/// The task that is polled on this thread, if one is. It lives until that poll returns.
+pub(super) fn current() -> Option<NonNull<Header>> {
+    // The thread-local may be gone: destructors of other thread-locals may ask.
+    BUDGET.try_with(|b| b.task.get()).ok().flatten()
 }
 
 /// Looks at the header of the task that is polled on this thread, if one is.
 pub(super) fn current_task<R>(look: impl FnOnce(&Header) -> R) -> Option<R> {
-    // The thread-local may be gone: destructors of other thread-locals may ask.
     // SAFETY: set by `with_task`, whose caller's poll keeps the cell and has not returned.
-    BUDGET.try_with(|b| b.task.get()).ok().flatten().map(|task| look(unsafe { task.as_ref() }))
+    current().map(|task| look(unsafe { task.as_ref() }))
 }
 
 /// Runs a poll under a fresh budget that is no task's: of a future that a thread waits for.
@@ -122,10 +147,14 @@ fn with<R>(units: u32, poll: impl FnOnce() -> R) -> R {
 }
 
 /// A number below `n`, a different one each time, for choices that only have to be fair. Equal
-/// sequences on all threads do no harm to that. Zero in models, which must replay.
+/// sequences on all threads do no harm to that. Zero in models, which must replay; what explores a user's code decides itself.
 #[inline]
 pub(crate) fn random_below(n: u32) -> u32 {
-    if in_model() { 0 } else { BUDGET.with(|b| b.rng.below(n)) }
+    match explore::below(n) {
+        Some(number) => number,
+        None if in_model() => 0,
+        None => BUDGET.with(|b| b.rng.below(n)),
+    }
 }
 
 /// Whether the running poll may do more work; `true` outside a task.
@@ -144,7 +173,7 @@ pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<RestoreOnPending> {
         if left == UNCONSTRAINED {
             return Poll::Ready(RestoreOnPending { before: Cell::new(UNCONSTRAINED) });
         }
-        if left == 0 && b.slice_used_up() {
+        if left == 0 && b.slice_used_up() || explore::preempts() {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
@@ -159,7 +188,7 @@ impl Budget {
     #[cold]
     fn slice_used_up(&self) -> bool {
         match self.since.get() {
-            None if in_model() => return true,
+            None if in_model() || explore::is_on() => return true,
             None => self.since.set(Some(clock::now())),
             Some(since) if clock::now().duration_since(since) >= SLICE => return true,
             Some(_) => {}

@@ -1,11 +1,12 @@
 //! The memory of a task: one allocation with a header that everybody knows and a body that only its
 //! virtual table knows. `README.md`, "The fields", numbers the rules cited here.
 
+use super::context::Inherited;
 use super::harness;
 use super::id::Id;
 use super::state::State;
-use super::{Runnable, Schedule, Why};
-use crate::primitive::UnsafeCell;
+use super::{Runnable, Schedule, UnhandledPanic, Why};
+use crate::primitive::{Arc, UnsafeCell};
 use crate::util::list::{Linked, Links};
 use std::any::Any;
 use std::future::Future;
@@ -66,19 +67,50 @@ pub(super) enum Reason {
 
 /// What a task was given besides its future; costs nothing where there is nothing.
 pub trait Meta: Send + Sync + 'static {
-    /// The name given by the user.
-    fn name(&self) -> Option<&str>;
+    /// What the user gave.
+    fn given(&self) -> Option<&Given>;
+    /// What it inherits.
+    fn context(&self) -> Option<&Arc<Inherited>>;
+}
+
+/// What a user gives a task.
+#[derive(Debug, Default)]
+pub struct Given {
+    /// A name.
+    pub name: Option<Box<str>>,
+    /// What happens if it panics, if not the runtime's default.
+    pub on_panic: Option<UnhandledPanic>,
+}
+
+impl From<Option<Box<str>>> for Given {
+    fn from(name: Option<Box<str>>) -> Self {
+        Self { name, on_panic: None }
+    }
+}
+
+/// For a task with anything of that.
+pub struct Extras {
+    pub(super) given: Given,
+    pub(super) context: Option<Arc<Inherited>>,
 }
 
 impl Meta for () {
-    fn name(&self) -> Option<&str> {
+    fn given(&self) -> Option<&Given> {
+        None
+    }
+
+    fn context(&self) -> Option<&Arc<Inherited>> {
         None
     }
 }
 
-impl Meta for Box<str> {
-    fn name(&self) -> Option<&str> {
-        Some(self)
+impl Meta for Extras {
+    fn given(&self) -> Option<&Given> {
+        Some(&self.given)
+    }
+
+    fn context(&self) -> Option<&Arc<Inherited>> {
+        self.context.as_ref()
     }
 }
 
@@ -139,6 +171,10 @@ impl<F: Future, S: Schedule, M: Meta> Cell<F, S, M> {
         // SAFETY: the caller's; `repr(C)` puts the header first, and all fields that change are in
         // `UnsafeCell`s or atomics.
         unsafe { header.cast::<Self>().as_ref() }
+    }
+
+    pub(super) fn meta(&self) -> &M {
+        &self.meta
     }
 
     pub(super) fn scheduler(&self) -> &S {
@@ -215,5 +251,6 @@ unsafe fn dealloc<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>) {
 /// The cell is live and of exactly these types.
 unsafe fn name<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>) -> Option<NonNull<str>> {
     // SAFETY: the caller's.
-    unsafe { Cell::<F, S, M>::of(header) }.meta.name().map(NonNull::from)
+    let given = unsafe { Cell::<F, S, M>::of(header) }.meta.given();
+    given.and_then(|given| given.name.as_deref()).map(NonNull::from)
 }

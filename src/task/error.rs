@@ -1,7 +1,7 @@
 //! Why a task has no output.
 
-use super::Id;
 use super::cell::Reason;
+use super::{Id, panics};
 use std::any::Any;
 use std::{fmt, io};
 
@@ -73,10 +73,7 @@ impl JoinError {
 
     fn message(&self) -> Option<&str> {
         match &self.reason {
-            Reason::Panic(payload) => payload
-                .downcast_ref::<&'static str>()
-                .copied()
-                .or_else(|| payload.downcast_ref::<String>().map(String::as_str)),
+            Reason::Panic(payload) => panics::message(&**payload),
             Reason::Cancelled => None,
         }
     }

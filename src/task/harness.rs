@@ -4,7 +4,8 @@
 use super::cell::{Cell, Header, Meta, Reason};
 use super::error::JoinError;
 use super::state::{Complete, Pend, Start};
-use super::{Schedule, Why, budget, waker};
+use super::{Schedule, TaskInfo, Why, budget, context, panics, waker};
+use crate::primitive::explore;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -18,25 +19,32 @@ use std::task::{Context, Poll};
 pub(super) unsafe fn run<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>) {
     // SAFETY: the caller's.
     let (head, cell) = unsafe { (header.as_ref(), Cell::<F, S, M>::of(header)) };
-    let output = match head.state.start() {
+    let output = match explore::atomically(|| head.state.start()) {
         // SAFETY: rule 2: `start` gave this thread RUNNING, and the future is there until COMPLETE.
         Start::Poll => match unsafe { poll(header, cell) } {
             Poll::Ready(output) => output,
             Poll::Pending => {
                 // From here on another thread may run and free the task, unless `Again` says that
                 // its `Runnable` is ours.
-                if head.state.pend() == Pend::Again {
-                    // SAFETY: `Again` gives this thread the `Runnable`.
-                    unsafe { (head.vtable.schedule)(header, Why::Again) }
-                }
-                return;
+                return explore::atomically(|| {
+                    if head.state.pend() == Pend::Again {
+                        // SAFETY: `Again` gives this thread the `Runnable`.
+                        unsafe { (head.vtable.schedule)(header, Why::Again) }
+                    }
+                });
             }
         },
         Start::Cancel => {
             // SAFETY: rule 2, as above.
-            Err(drop_caught(|| unsafe { cell.drop_future() }).unwrap_or(Reason::Cancelled))
+            Err(unsafe { drop_future(cell) }.unwrap_or(Reason::Cancelled))
         }
     };
+    if let Err(Reason::Panic(payload)) = &output {
+        let policy = cell.meta().given().and_then(|given| given.on_panic);
+        let message = panics::message(&**payload).unwrap_or_default();
+        // SAFETY: the executor's reference keeps it until `complete`.
+        cell.scheduler().panicked(&unsafe { TaskInfo::of(header) }, message, policy);
+    }
     // SAFETY: rule 2: RUNNING is still ours, and both ways here have dropped the future.
     unsafe {
         cell.store_output(output);
@@ -57,7 +65,7 @@ unsafe fn poll<F: Future, S: Schedule, M: Meta>(
         // SAFETY: the header lives while this function runs: the executor's reference is given
         // back only in `complete`.
         let waker = unsafe { waker::borrowed(header) };
-        budget::with_task(header, || {
+        budget::with_task(header, cell.meta().context(), || {
             // SAFETY: the caller's.
             unsafe { cell.poll_future(&mut Context::from_waker(&waker)) }
         })
@@ -70,7 +78,7 @@ unsafe fn poll<F: Future, S: Schedule, M: Meta>(
     // A panic in the drop of a future that ended well takes the place of its output, as a panic in
     // its last line would.
     // SAFETY: the caller's.
-    match drop_caught(|| unsafe { cell.drop_future() }) {
+    match unsafe { drop_future(cell) } {
         Some(panic) => {
             drop_caught(|| drop(output));
             Poll::Ready(Err(panic))
@@ -87,12 +95,12 @@ unsafe fn complete<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>, cel
     let head = unsafe { header.as_ref() };
     // Unlisted before the joiner can know: who has joined a task does not find it listed. Nobody
     // schedules it meanwhile, since RUNNING is set.
-    cell.scheduler().release(head);
-    match head.state.complete() {
+    explore::atomically(|| cell.scheduler().release(head));
+    match explore::atomically(|| head.state.complete()) {
         Complete::Nothing => {}
         Complete::DropOutput => {
             // SAFETY: rule 2: there is no `JoinHandle`, so the output is the completer's.
-            drop_caught(|| drop(unsafe { cell.take_output() }));
+            unsafe { discard(header, cell) };
         }
         Complete::WakeJoiner => head.join_waker.with(|waker| {
             // SAFETY: rule 3: between WakeJoiner and the release below the slot is only read.
@@ -105,6 +113,20 @@ unsafe fn complete<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>, cel
     }
     // SAFETY: the executor's reference, given back once, here.
     unsafe { release(header) }
+}
+
+/// Drops the future, inside of its context. Gives the panic, if there was one.
+///
+/// # Safety
+///
+/// Rule 2: this thread has RUNNING, and the future is there. Afterwards it is gone.
+unsafe fn drop_future<F: Future, S: Schedule, M: Meta>(cell: &Cell<F, S, M>) -> Option<Reason> {
+    // SAFETY: the caller's.
+    let drop_it = || unsafe { cell.drop_future() };
+    drop_caught(|| match cell.meta().context() {
+        Some(context) => context::within(Some(context), drop_it),
+        None => drop_it(),
+    })
 }
 
 /// Runs user code that must not unwind into ours. Gives the panic, if there was one.
@@ -136,7 +158,27 @@ pub(super) unsafe fn read_output<F: Future, S: Schedule, M: Meta>(
 /// As [`read_output`].
 pub(super) unsafe fn drop_output<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>) {
     // SAFETY: the caller's.
-    drop_caught(|| drop(unsafe { Cell::<F, S, M>::of(header).take_output() }));
+    unsafe { discard(header, Cell::<F, S, M>::of(header)) };
+}
+
+/// Drops the output that nobody looks at; if it is a panic, somebody should hear of it.
+///
+/// # Safety
+///
+/// Rule 2: COMPLETE is set and the output is the caller's. The caller's reference keeps the cell.
+unsafe fn discard<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>, cell: &Cell<F, S, M>) {
+    // SAFETY: the caller's.
+    let output = unsafe { cell.take_output() };
+    if matches!(output, Err(Reason::Panic(_))) {
+        explore::panic_lost();
+    }
+    drop_caught(|| {
+        if let Err(Reason::Panic(payload)) = &output {
+            // SAFETY: the caller's.
+            panics::report(&unsafe { TaskInfo::of(header) }, &**payload);
+        }
+    });
+    drop_caught(|| drop(output));
 }
 
 /// Gives one reference back and frees the cell with the last.
@@ -150,7 +192,8 @@ pub(super) unsafe fn release(header: NonNull<Header>) {
     unsafe {
         let head = header.as_ref();
         if head.state.release() {
-            (head.vtable.dealloc)(header);
+            // What it inherited is a user's, and may be dropped with it.
+            drop_caught(|| (head.vtable.dealloc)(header));
         }
     }
 }

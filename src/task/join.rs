@@ -3,7 +3,8 @@
 use super::cell::Header;
 use super::harness::release;
 use super::state::{Detach, JoinSlot, Wake};
-use super::{Id, JoinError, Why, budget};
+use super::{Id, JoinError, TaskInfo, Why, budget};
+use crate::primitive::explore;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -26,6 +27,11 @@ impl TaskRef {
     fn header(&self) -> &Header {
         // SAFETY: the reference keeps the cell.
         unsafe { self.0.as_ref() }
+    }
+
+    fn info(&self) -> TaskInfo {
+        // SAFETY: the reference keeps the cell.
+        unsafe { TaskInfo::of(self.0) }
     }
 
     fn abort(&self) {
@@ -122,6 +128,11 @@ impl<T> JoinHandle<T> {
         self.task.header().id
     }
 
+    /// What the task is, for reports.
+    pub(crate) fn info(&self) -> TaskInfo {
+        self.task.info()
+    }
+
     /// Has `waker` woken when the task ends, once. `false`: it has ended already.
     pub(crate) fn wake_at_end(&self, waker: &Waker) -> bool {
         self.register(waker) == JoinSlot::Pending
@@ -142,6 +153,11 @@ impl<T> JoinHandle<T> {
 
     /// Stores `waker` so that the completer wakes it. `Complete`: the output is there instead.
     fn register(&self, waker: &Waker) -> JoinSlot {
+        explore::atomically(|| self.register_step(waker))
+    }
+
+    #[inline]
+    fn register_step(&self, waker: &Waker) -> JoinSlot {
         let header = self.task.header();
         if header.state.has_join_waker() {
             // SAFETY: rule 3: while JOIN_WAKER is set the slot is only read, by us and the completer.
@@ -220,6 +236,15 @@ pub struct AbortHandle {
 }
 
 impl AbortHandle {
+    /// # Safety
+    ///
+    /// The task is alive.
+    pub(super) unsafe fn of(task: NonNull<Header>) -> Self {
+        // SAFETY: the caller's; the new reference is this handle's.
+        unsafe { task.as_ref() }.state.retain();
+        Self { task: TaskRef(task) }
+    }
+
     /// As [`JoinHandle::abort`].
     pub fn abort(&self) {
         self.task.abort();

@@ -9,25 +9,29 @@ mod tests;
 
 pub(crate) mod budget;
 mod cell;
+pub(crate) mod context;
 mod error;
 mod harness;
 mod id;
 mod join;
+pub(crate) mod panics;
 mod registry;
 mod state;
 mod waker;
 
-pub use cell::Header;
+pub use cell::{Given, Header};
 pub use error::JoinError;
 pub use id::Id;
 pub use join::{AbortHandle, JoinHandle};
+pub use panics::{UnhandledPanic, on_unobserved_panic};
 pub use registry::{Closed, Registry};
 pub use state::Phase;
 
 // The door: what programs find under `reiver::task` beside the above. Re-exports only.
+pub use crate::group::*;
 pub use crate::tasks::*;
 
-use cell::Cell;
+use cell::{Cell, Extras};
 use std::fmt;
 use std::future::Future;
 use std::mem::ManuallyDrop;
@@ -41,6 +45,14 @@ pub trait Schedule: 'static {
     /// `self` lies in the task's own cell: once the `Runnable` is where another thread can run it,
     /// the cell, and `self` with it, may be gone. Copy what is needed afterwards first.
     fn schedule(&self, task: Runnable, why: Why);
+
+    /// The task has panicked, which was `message`. Called before `release`. `policy` is what the task was
+    /// spawned with, if anything.
+    fn panicked(&self, task: &TaskInfo, message: &str, policy: Option<UnhandledPanic>) {
+        if policy == Some(UnhandledPanic::Abort) {
+            panics::abort(task, message);
+        }
+    }
 
     /// The task has ended; its last poll has returned and its output is about to be published. Called
     /// once, by the thread that ran it.
@@ -115,6 +127,12 @@ impl Header {
     pub fn location(&self) -> &'static Location<'static> {
         self.location
     }
+
+    /// The name it was spawned with.
+    pub fn name(&self) -> Option<&str> {
+        // SAFETY: whoever has a reference to the header has a live cell, and the name lives as long.
+        unsafe { (self.vtable.name)(NonNull::from(self)).map(|name| name.as_ref()) }
+    }
 }
 
 /// What a task is spawned with.
@@ -125,8 +143,8 @@ pub struct Spawn<'a, S> {
     pub registry: &'a Registry,
     /// Which list.
     pub home: u16,
-    /// The user's name for it.
-    pub name: Option<Box<str>>,
+    /// What the user gave it.
+    pub given: Given,
     /// The caller of `spawn`.
     pub location: &'static Location<'static>,
 }
@@ -141,10 +159,14 @@ impl<S: Schedule> Spawn<'_, S> {
     /// keeps the `Runnable` on this thread. The same for the output and the `JoinHandle`. What the
     /// future borrows outlives the task.
     pub unsafe fn create<F: Future>(self, future: F) -> (Option<Runnable>, JoinHandle<F::Output>) {
-        let Self { scheduler, registry, home, name, location } = self;
-        let header = match name {
-            None => Cell::allocate(future, scheduler, (), home, location),
-            Some(name) => Cell::allocate(future, scheduler, name, home, location),
+        let Self { scheduler, registry, home, given, location } = self;
+        let header = match (given, context::capture()) {
+            (Given { name: None, on_panic: None }, None) => {
+                Cell::allocate(future, scheduler, (), home, location)
+            }
+            (given, context) => {
+                Cell::allocate(future, scheduler, Extras { given, context }, home, location)
+            }
         };
         // SAFETY: the task is new; `complete` removes it before it gives the executor's reference
         // back. It comes with the right to its first poll and two references, of which one, and the
@@ -184,6 +206,7 @@ pub struct TaskInfo {
     name: Option<String>,
     location: &'static Location<'static>,
     phase: Phase,
+    handle: AbortHandle,
 }
 
 impl TaskInfo {
@@ -199,6 +222,7 @@ impl TaskInfo {
                 name: (header.vtable.name)(task).map(|name| name.as_ref().to_owned()),
                 location: header.location,
                 phase: header.state.phase(),
+                handle: AbortHandle::of(task),
             }
         }
     }
@@ -218,6 +242,16 @@ impl TaskInfo {
         self.location
     }
 
+    /// Asks the task to end, as [`JoinHandle::abort`].
+    pub fn abort(&self) {
+        self.handle.abort();
+    }
+
+    /// Whether the task has ended by now.
+    pub fn is_finished(&self) -> bool {
+        self.handle.is_finished()
+    }
+
     /// Where it was in its life when it was looked at.
     pub fn phase(&self) -> Phase {
         self.phase
@@ -227,6 +261,23 @@ impl TaskInfo {
 /// The id of the task that is running here, if one is.
 pub fn try_id() -> Option<Id> {
     budget::current_task(|task| task.id)
+}
+
+/// The task that is running here, described; `None` outside of tasks.
+///
+/// # Examples
+///
+/// ```
+/// # reiver::runtime::Runtime::new().unwrap().block_on(async {
+/// let task = reiver::task::Builder::new().name("me");
+/// let me = task.spawn(async { reiver::task::current() }).unwrap().await.unwrap().unwrap();
+/// assert_eq!(me.name(), Some("me"));
+/// assert!(reiver::task::current().is_none());
+/// # });
+/// ```
+pub fn current() -> Option<TaskInfo> {
+    // SAFETY: it is being polled, so it is alive.
+    budget::current().map(|task| unsafe { TaskInfo::of(task) })
 }
 
 /// Whether a task is polled here that was asked to end: this is its last poll.

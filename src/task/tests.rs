@@ -46,7 +46,7 @@ impl Bench {
             scheduler: QueueRef(self.0.clone()),
             registry: &self.0.1,
             home: 0,
-            name: None,
+            given: Default::default(),
             location: Location::caller(),
         };
         // SAFETY: the future is `Send` and `'static`.

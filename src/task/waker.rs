@@ -4,6 +4,7 @@ use super::Why;
 use super::cell::Header;
 use super::harness::release;
 use super::state::Wake;
+use crate::primitive::explore;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr::NonNull;
@@ -41,8 +42,10 @@ unsafe fn header(data: *const ()) -> NonNull<Header> {
 }
 
 unsafe fn clone(data: *const ()) -> RawWaker {
+    explore::waker_cloned();
     // SAFETY: the caller's.
-    unsafe { header(data).as_ref() }.state.retain();
+    let header = unsafe { header(data).as_ref() };
+    explore::atomically(|| header.state.retain());
     RawWaker::new(data, &VTABLE)
 }
 
@@ -56,15 +59,15 @@ unsafe fn wake(data: *const ()) {
 
 unsafe fn wake_by_ref(data: *const ()) {
     // SAFETY: the caller's; `Submit` gives us the `Runnable`.
-    unsafe {
+    explore::atomically(|| unsafe {
         let header = header(data);
         if header.as_ref().state.wake() == Wake::Submit {
             (header.as_ref().vtable.schedule)(header, Why::Woken);
         }
-    }
+    });
 }
 
 unsafe fn drop_waker(data: *const ()) {
     // SAFETY: the caller's.
-    unsafe { release(header(data)) }
+    explore::atomically(|| unsafe { release(header(data)) });
 }

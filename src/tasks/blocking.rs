@@ -69,6 +69,9 @@ where
 {
     let location = Location::caller();
     in_runtime(|runtime| {
+        if runtime.is_explored() {
+            return Ok(runtime.spawn_blocking(f, None, location));
+        }
         let spec = runtime.blocking_spec(None, location);
         let announced = spec.announced;
         runtime.pool.try_spawn(spec, f).inspect_err(|_| {
@@ -104,6 +107,9 @@ where
     R: Send + 'static,
 {
     let runtime = in_runtime(Arc::clone);
+    if runtime.is_explored() {
+        return runtime.spawn_blocking(f, None, Location::caller());
+    }
     let place = runtime.pool.place().await;
     match place.spawn(runtime.blocking_spec(None, Location::caller()), f) {
         Ok(handle) => handle,

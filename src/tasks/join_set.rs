@@ -6,7 +6,7 @@ use super::local_set::{LocalSet, spawn_local_at};
 use super::members::{Ended, Members};
 use super::spawn::spawn_at;
 use crate::runtime::Handle;
-use crate::task::{AbortHandle, Id, JoinError, JoinHandle};
+use crate::task::{AbortHandle, Given, Id, JoinError, JoinHandle};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -93,7 +93,7 @@ impl<T: 'static> JoinSet<T> {
         F: Future<Output = T> + Send + 'static,
         T: Send,
     {
-        self.members.insert(spawn_at(task, None, Location::caller()))
+        self.members.insert(spawn_at(task, Given::default(), Location::caller()))
     }
 
     /// Spawns a task on the runtime of `handle` into this set.
@@ -131,7 +131,7 @@ impl<T: 'static> JoinSet<T> {
     where
         F: Future<Output = T> + 'static,
     {
-        self.members.insert(spawn_local_at(task, None, Location::caller()))
+        self.members.insert(spawn_local_at(task, Given::default(), Location::caller()))
     }
 
     /// Spawns a task on `local_set` into this set.
@@ -422,8 +422,8 @@ impl<'a, T: 'static> Builder<'a, T> {
         F: Future<Output = T> + Send + 'static,
         T: Send,
     {
-        let name = self.name.map(Box::from);
-        Ok(self.insert(spawn_at(future, name, Location::caller())))
+        let given = Given::from(self.name.map(Box::from));
+        Ok(self.insert(spawn_at(future, given, Location::caller())))
     }
 
     /// Spawns on the runtime of `handle`.
@@ -455,8 +455,8 @@ impl<'a, T: 'static> Builder<'a, T> {
     where
         F: Future<Output = T> + 'static,
     {
-        let name = self.name.map(Box::from);
-        Ok(self.insert(spawn_local_at(future, name, Location::caller())))
+        let given = Given::from(self.name.map(Box::from));
+        Ok(self.insert(spawn_local_at(future, given, Location::caller())))
     }
 
     /// Spawns on `local_set`.
@@ -469,8 +469,8 @@ impl<'a, T: 'static> Builder<'a, T> {
     where
         F: Future<Output = T> + 'static,
     {
-        let name = self.name.map(Box::from);
-        Ok(self.insert(local_set.spawn_at(future, name, Location::caller())))
+        let given = Given::from(self.name.map(Box::from));
+        Ok(self.insert(local_set.spawn_at(future, given, Location::caller())))
     }
 
     /// Runs a closure on the pool for blocking jobs.

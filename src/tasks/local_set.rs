@@ -40,7 +40,7 @@
 
 use crate::primitive::{Arc, Mutex, clock, thread};
 use crate::runtime::Runtime;
-use crate::task::{Header, JoinHandle, Registry, Runnable, Schedule, Spawn, Why, budget};
+use crate::task::{Given, Header, JoinHandle, Registry, Runnable, Schedule, Spawn, Why, budget};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
@@ -190,14 +190,14 @@ impl Context {
     fn spawn<F: Future + 'static>(
         &self,
         future: F,
-        name: Option<Box<str>>,
+        given: Given,
         location: &'static Location<'static>,
     ) -> JoinHandle<F::Output> {
         let spawn = Spawn {
             scheduler: Home(self.shared.clone()),
             registry: &self.shared.registry,
             home: 0,
-            name,
+            given,
             location,
         };
         // SAFETY: the future is `'static`, and rule 1 keeps it on this thread. A `JoinHandle` leaves
@@ -330,16 +330,16 @@ impl LocalSet {
         F: Future + 'static,
         F::Output: 'static,
     {
-        self.spawn_at(future, None, Location::caller())
+        self.spawn_at(future, Given::default(), Location::caller())
     }
 
     pub(super) fn spawn_at<F: Future + 'static>(
         &self,
         future: F,
-        name: Option<Box<str>>,
+        given: Given,
         location: &'static Location<'static>,
     ) -> JoinHandle<F::Output> {
-        self.context.spawn(future, name, location)
+        self.context.spawn(future, given, location)
     }
 
     /// Runs `future` to its end on this thread, and the tasks of the set beside it.
@@ -506,16 +506,16 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    spawn_local_at(future, None, Location::caller())
+    spawn_local_at(future, Given::default(), Location::caller())
 }
 
 #[track_caller]
 pub(super) fn spawn_local_at<F: Future + 'static>(
     future: F,
-    name: Option<Box<str>>,
+    given: Given,
     location: &'static Location<'static>,
 ) -> JoinHandle<F::Output> {
-    match with_current(|current| current.map(|context| context.spawn(future, name, location))) {
+    match with_current(|current| current.map(|context| context.spawn(future, given, location))) {
         Some(handle) => handle,
         None => panic!("`spawn_local` called from outside of a `task::LocalSet`"),
     }

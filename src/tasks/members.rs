@@ -174,6 +174,16 @@ impl<T> Members<T> {
 
     /// Adds a task.
     pub fn insert(&mut self, handle: JoinHandle<T>) -> AbortHandle {
+        let (abort, ended) = self.insert_quietly(handle);
+        if let Some(ended) = ended {
+            ended.wake();
+        }
+        abort
+    }
+
+    /// As [`insert`](Self::insert), for a caller that holds a lock: if there is a waker, the task has
+    /// ended already, and the caller wakes it without the lock.
+    pub fn insert_quietly(&mut self, handle: JoinHandle<T>) -> (AbortHandle, Option<Waker>) {
         let abort = handle.abort_handle();
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
@@ -187,10 +197,7 @@ impl<T> Members<T> {
         }));
         let waits = handle.wake_at_end(&waker);
         self.slots[slot] = Some(handle);
-        if !waits {
-            waker.wake();
-        }
-        abort
+        (abort, (!waits).then_some(waker))
     }
 
     /// A member that has ended, if there is one.
@@ -201,6 +208,12 @@ impl<T> Members<T> {
 
     /// The next member that ends; `None` without members.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended<T>>> {
+        self.poll_next_in_slot(cx).map(|next| next.map(|(_, ended)| ended))
+    }
+
+    /// As [`poll_next`](Self::poll_next), with its slot: the how-manieth it is, if no member was taken
+    /// before the last was inserted.
+    pub fn poll_next_in_slot(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, Ended<T>)>> {
         if self.is_empty() {
             return Poll::Ready(None);
         }
@@ -208,20 +221,33 @@ impl<T> Members<T> {
         match self.finished.poll_pop(cx.waker()) {
             Some(entry) => {
                 unit.made_progress();
-                Poll::Ready(Some(self.take(&entry)))
+                Poll::Ready(Some((entry.slot, self.take(&entry))))
             }
             None => Poll::Pending,
         }
     }
 
     fn take(&mut self, entry: &Entry) -> Ended<T> {
-        let handle = self.slots[entry.slot].take();
-        let mut handle = handle.expect("an entry comes out of the list once");
-        self.free.push(entry.slot);
+        let mut handle = self.take_handle(entry);
         match handle.take_output() {
             Poll::Ready(result) => (handle.id(), result),
             Poll::Pending => unreachable!("an entry is linked when its task has ended"),
         }
+    }
+
+    fn take_handle(&mut self, entry: &Entry) -> JoinHandle<T> {
+        self.free.push(entry.slot);
+        self.slots[entry.slot].take().expect("an entry comes out of the list once")
+    }
+
+    /// Where the ends of these members can be waited for while the members are under a lock.
+    pub fn ends(&self) -> Ends {
+        Ends(self.finished.clone())
+    }
+
+    /// The handle of the member that has ended.
+    pub fn redeem(&mut self, end: End) -> JoinHandle<T> {
+        self.take_handle(&end.0)
     }
 
     /// The members, in no order.
@@ -236,11 +262,37 @@ impl<T> Members<T> {
 
     /// Lets all members go on alone.
     pub fn detach_all(&mut self) {
+        drop(self.take_all());
+    }
+
+    /// Takes all members that are left, in the order of their slots, as they came in.
+    pub fn take_all(&mut self) -> Vec<JoinHandle<T>> {
         // A new list for the slots' next use: a completer may hold an entry of the old one.
         let waiter = self.finished.close();
         self.finished = Finished::new(waiter);
         self.free.clear();
-        self.slots.clear();
+        std::mem::take(&mut self.slots).into_iter().flatten().collect()
+    }
+}
+
+/// Where the ends of members are waited for. See [`Members::ends`].
+pub struct Ends(Arc<Finished>);
+
+/// That a member has ended; [`Members::redeem`] tells which.
+pub struct End(Arc<Entry>);
+
+impl Ends {
+    /// The next end, or the task is woken when there is one. Only the last to ask is woken.
+    pub fn poll(&self, cx: &Context<'_>) -> Poll<End> {
+        self.0.poll_pop(cx.waker()).map_or(Poll::Pending, |entry| Poll::Ready(End(entry)))
+    }
+
+    /// Wakes who waits, without an end.
+    pub fn wake(&self) {
+        let waiter = self.0.0.lock().waiter.take();
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
     }
 }
 

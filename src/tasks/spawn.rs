@@ -4,7 +4,7 @@ use super::local_set::{LocalSet, spawn_local_at};
 use crate::primitive::Arc;
 use crate::runtime::{Handle, TryCurrentError};
 use crate::scheduler::{self, Shared};
-use crate::task::{self, Id, JoinHandle};
+use crate::task::{self, Given, Id, JoinHandle, TaskInfo, UnhandledPanic};
 use std::future::Future;
 use std::io;
 use std::panic::Location;
@@ -29,13 +29,13 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    spawn_at(future, None, Location::caller())
+    spawn_at(future, Given::default(), Location::caller())
 }
 
 #[track_caller]
 pub(super) fn spawn_at<F>(
     future: F,
-    name: Option<Box<str>>,
+    given: Given,
     location: &'static Location<'static>,
 ) -> JoinHandle<F::Output>
 where
@@ -44,7 +44,7 @@ where
 {
     in_runtime(|runtime| {
         // SAFETY: the bounds allow any thread to poll the future and to have its output.
-        unsafe { runtime.spawn(future, name, location) }
+        unsafe { runtime.spawn(future, given, location) }
     })
 }
 
@@ -79,6 +79,7 @@ fn no_runtime(error: Option<TryCurrentError>) -> ! {
 #[must_use = "call one of its `spawn` methods"]
 pub struct Builder<'a> {
     name: Option<&'a str>,
+    on_panic: Option<UnhandledPanic>,
 }
 
 impl<'a> Builder<'a> {
@@ -93,8 +94,21 @@ impl<'a> Builder<'a> {
         self
     }
 
+    /// What happens if this task panics, instead of what its runtime does by
+    /// [default](crate::runtime::Builder::unhandled_panic). A task of a [`LocalSet`] has no runtime to
+    /// shut down: only [`UnhandledPanic::Abort`] makes a difference there. To blocking jobs it does not
+    /// apply.
+    pub fn unhandled_panic(mut self, policy: UnhandledPanic) -> Self {
+        self.on_panic = Some(policy);
+        self
+    }
+
     pub(super) fn named(name: Option<&'a str>) -> Self {
-        Self { name }
+        Self { name, on_panic: None }
+    }
+
+    fn given(self) -> Given {
+        Given { name: self.name.map(Box::from), on_panic: self.on_panic }
     }
 
     /// Spawns on the current runtime.
@@ -112,7 +126,7 @@ impl<'a> Builder<'a> {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        Ok(spawn_at(future, self.name.map(Box::from), Location::caller()))
+        Ok(spawn_at(future, self.given(), Location::caller()))
     }
 
     /// Spawns on the runtime of `handle`.
@@ -126,9 +140,8 @@ impl<'a> Builder<'a> {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let name = self.name.map(Box::from);
         // SAFETY: the bounds allow any thread to poll the future and to have its output.
-        Ok(unsafe { handle.shared().spawn(future, name, Location::caller()) })
+        Ok(unsafe { handle.shared().spawn(future, self.given(), Location::caller()) })
     }
 
     /// Spawns on the current [`LocalSet`].
@@ -146,7 +159,7 @@ impl<'a> Builder<'a> {
         F: Future + 'static,
         F::Output: 'static,
     {
-        Ok(spawn_local_at(future, self.name.map(Box::from), Location::caller()))
+        Ok(spawn_local_at(future, self.given(), Location::caller()))
     }
 
     /// Spawns on `local_set`.
@@ -164,7 +177,7 @@ impl<'a> Builder<'a> {
         F: Future + 'static,
         F::Output: 'static,
     {
-        Ok(local_set.spawn_at(future, self.name.map(Box::from), Location::caller()))
+        Ok(local_set.spawn_at(future, self.given(), Location::caller()))
     }
 }
 
@@ -220,4 +233,25 @@ pub fn block_in_place<R>(f: impl FnOnce() -> R) -> R {
 #[track_caller]
 pub fn id() -> Id {
     task::try_id().expect("`task::id` was called outside a task; use `task::try_id`")
+}
+
+/// Every live task of the current runtime: id, name, where it was spawned, whether it runs, is ready or
+/// waits. As asyncio's `all_tasks`.
+///
+/// # Panics
+///
+/// Outside a runtime.
+///
+/// # Examples
+///
+/// ```
+/// # reiver::runtime::Runtime::new().unwrap().block_on(async {
+/// let task = reiver::spawn(std::future::pending::<()>());
+/// reiver::task::all_tasks().iter().for_each(|task| task.abort());
+/// assert!(task.await.unwrap_err().is_cancelled());
+/// # });
+/// ```
+#[track_caller]
+pub fn all_tasks() -> Vec<TaskInfo> {
+    in_runtime(|runtime| runtime.dump())
 }

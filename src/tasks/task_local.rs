@@ -15,7 +15,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::thread;
 
-/// Declares values that belong to a task, as [`LocalKey`]s.
+/// Declares values that belong to a task, as [`LocalKey`]s; with `static inherit`, as [`InheritedKey`]s,
+/// which tasks and blocking jobs inherit that are spawned inside.
+///
+/// [`InheritedKey`]: crate::task::InheritedKey
 ///
 /// # Examples
 ///
@@ -36,7 +39,13 @@ use std::thread;
 /// ```
 #[macro_export]
 macro_rules! task_local {
-    ($($(#[$attr:meta])* $vis:vis static $name:ident: $type:ty);* $(;)?) => {$(
+    () => {};
+    ($(#[$attr:meta])* $vis:vis static inherit $name:ident: $type:ty $(; $($rest:tt)*)?) => {
+        $(#[$attr])*
+        $vis static $name: $crate::task::InheritedKey<$type> = $crate::task::InheritedKey::__new();
+        $($crate::task_local! { $($rest)* })?
+    };
+    ($(#[$attr:meta])* $vis:vis static $name:ident: $type:ty $(; $($rest:tt)*)?) => {
         $(#[$attr])*
         $vis static $name: $crate::task::LocalKey<$type> = {
             ::std::thread_local! {
@@ -46,13 +55,16 @@ macro_rules! task_local {
             }
             $crate::task::LocalKey::__new(&SLOT)
         };
-    )*};
+        $($crate::task_local! { $($rest)* })?
+    };
 }
+pub(crate) use task_local;
 
 /// A value that a future is given by [`scope`](LocalKey::scope), and that everything it polls can see.
 /// Made by [`task_local!`](crate::task_local).
 ///
-/// A task that is spawned inside does not inherit it.
+/// A task that is spawned inside does not inherit it; [`InheritedKey`](crate::task::InheritedKey)s are
+/// for that.
 pub struct LocalKey<T: 'static> {
     slot: &'static thread::LocalKey<RefCell<Option<T>>>,
 }
@@ -289,7 +301,7 @@ impl<T: 'static, F> fmt::Debug for TaskLocalFuture<T, F> {
 
 /// There is no value: the code runs outside of any scope of the key.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct AccessError(());
+pub struct AccessError(pub(super) ());
 
 impl fmt::Debug for AccessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

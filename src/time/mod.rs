@@ -21,12 +21,15 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod call;
 mod clock;
 mod instant;
 mod interval;
+mod send_timeout;
 mod sleep;
 mod timeout;
 
+pub use call::CallHandle;
 pub use clock::{advance, pause, resume};
 pub use instant::Instant;
 pub use interval::{Interval, MissedTickBehavior, interval, interval_at};

@@ -99,6 +99,13 @@ impl Clock {
         true
     }
 
+    /// Stops the clock at the instant that ticks count from: every exploration begins then.
+    #[allow(dead_code)] // only model builds explore
+    pub(crate) fn stand_at_origin(&self) {
+        self.pause();
+        *self.shown.lock() = Shown::Paused(clock::origin());
+    }
+
     /// Lets a paused clock run on from what it shows. `false` if it ran already.
     pub fn resume(&self) -> bool {
         let mut shown = self.shown.lock();

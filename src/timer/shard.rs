@@ -18,7 +18,7 @@
 use super::entry::Entry;
 use super::wheel::{Due, Wheel};
 use crate::primitive::atomic::{AtomicU64, Ordering::Relaxed};
-use crate::primitive::{SpinGuard, SpinLock, StaticMutex, in_model};
+use crate::primitive::{SpinGuard, SpinLock, StaticMutex, explore, in_model};
 use crate::util::pad::Pad;
 use crate::util::wake_batch::WakeBatch;
 use std::ops::{Deref, DerefMut};
@@ -82,8 +82,21 @@ pub(super) fn take(count: usize) -> Box<[&'static Shard]> {
     for shard in &old {
         shard.reopen();
     }
-    old.resize_with(count, || Box::leak(Box::new(Shard::new())));
+    old.resize_with(count, || match explore::is_on() && in_model() {
+        true => for_this_execution(),
+        false => Box::leak(Box::new(Shard::new())),
+    });
     old.into()
+}
+
+/// A shard that goes with the execution of a user's model, which may be one of a million.
+fn for_this_execution() -> &'static Shard {
+    let shard = Box::into_raw(Box::new(Shard::new()));
+    // SAFETY: made by `Box::into_raw`; and whatever could reach it, timers and the tasks that have
+    // them, is gone when an execution has ended.
+    explore::at_end(move || drop(unsafe { Box::from_raw(shard) }));
+    // SAFETY: as above.
+    unsafe { &*shard }
 }
 
 /// Takes shards back that were shut down.

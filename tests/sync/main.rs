@@ -1,13 +1,19 @@
 //! The primitives of `reiver::sync` through their public API, without a runtime: futures are polled
 //! by hand, and polls and wakes are counted.
 
+mod barrier;
 mod bench;
 mod broadcast;
+mod cancellation;
+mod condition;
+mod event;
+mod limiter;
 mod mpsc;
 mod mutex;
 mod notify;
 mod once;
 mod oneshot;
+mod queue;
 mod rwlock;
 mod semaphore;
 mod watch;

@@ -4,8 +4,8 @@ mod guard;
 
 pub use guard::{AsyncFdReadyGuard, AsyncFdReadyMutGuard, TryIoError};
 
-use super::socket::in_runtime;
 use crate::reactor::{Interest, Ready, ReadyEvent, Registration};
+use crate::runtime::in_runtime;
 use crate::task::budget;
 use std::error::Error;
 use std::fmt;

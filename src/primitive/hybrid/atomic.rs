@@ -13,7 +13,7 @@
 //! before it published, and so hides missing edges.)
 
 use super::{frees_are_steps, in_model, shadow_loads};
-pub use std::sync::atomic::Ordering;
+pub use std::sync::atomic::{Ordering, compiler_fence};
 
 /// A fence; the one way in which loom models sequential consistency.
 #[track_caller]

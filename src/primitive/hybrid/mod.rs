@@ -25,13 +25,14 @@ pub mod atomic;
 mod cell;
 pub mod clock;
 pub mod deque;
+pub mod explore;
 mod local;
 mod lock;
 pub mod poll;
 pub mod thread;
 
 pub use super::real::StaticMutex;
-pub(crate) use super::real::unique_block;
+pub(crate) use super::real::{unique_block, watch};
 pub use cell::UnsafeCell;
 pub(crate) use local::local;
 pub use local::{AccessError, Local};

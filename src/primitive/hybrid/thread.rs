@@ -15,7 +15,7 @@
 //! A model's `park_timeout` never times out (loom has no time), and no `park` returns without cause:
 //! a model that cares starts a thread that calls `unpark`.
 
-use super::in_model;
+use super::{explore, in_model};
 use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 use std::cell::OnceCell;
 use std::io;
@@ -58,7 +58,7 @@ impl Builder {
         Self { name: Some(name), ..self }
     }
 
-    /// Sets the size of its stack in bytes; a model has its own.
+    /// Sets the size of its stack in bytes; in a model it is at least 128 KiB.
     pub fn stack_size(self, size: usize) -> Self {
         Self { stack_size: Some(size), ..self }
     }
@@ -93,12 +93,16 @@ impl Builder {
         Ok(JoinHandle { thread, kind: Join::Real(handle) })
     }
 
+    fn stack_words(&self) -> usize {
+        self.stack_size.map_or(STACK_WORDS, |bytes| STACK_WORDS.max(bytes / size_of::<usize>()))
+    }
+
     fn spawn_model<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        let mut builder = loom::thread::Builder::new().stack_size(STACK_WORDS);
+        let mut builder = loom::thread::Builder::new().stack_size(self.stack_words());
         if let Some(name) = self.name {
             builder = builder.name(name);
         }
@@ -230,13 +234,14 @@ pub fn park() {
     }
     let token = token();
     // Acquire: pairs with the Release in `unpark`.
-    if token.fetch_sub(1, Acquire) == NOTIFIED {
+    if explore::atomically(|| token.fetch_sub(1, Acquire)) == NOTIFIED {
         return;
     }
     loop {
         loom::thread::park();
         // Acquire: pairs with the Release in `unpark`.
-        if token.compare_exchange(NOTIFIED, EMPTY, Acquire, Relaxed).is_ok() {
+        let taken = || token.compare_exchange(NOTIFIED, EMPTY, Acquire, Relaxed).is_ok();
+        if explore::atomically(taken) {
             return;
         }
     }

@@ -1,7 +1,9 @@
 //! The production side of the facade: re-exports, and the few types that std lacks.
 
+pub(crate) mod explore;
 pub(crate) mod poll;
 mod spin;
+pub(crate) mod watch;
 
 /// A lock for statics. Models do not see it.
 pub use parking_lot::Mutex as StaticMutex;
@@ -12,7 +14,8 @@ pub(crate) use std::sync::Arc;
 /// Atomics and fences.
 pub(crate) mod atomic {
     pub(crate) use std::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+        AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+        compiler_fence, fence,
     };
 }
 

@@ -1,0 +1,77 @@
+//! A runtime that ends because one of its tasks panicked: who has to be told, and why it was.
+//!
+//! Whoever waits in `block_on` leaves its waker here after its first poll that was not ready, under the
+//! same lock under which the cause is set. So either it sees the cause then, or it is woken with it.
+
+use super::Shared;
+use super::block_on::RootWaker;
+use crate::primitive::{Mutex, fixed};
+use crate::task::{TaskInfo, UnhandledPanic, panics};
+use std::sync::Weak;
+use std::task::Wake;
+
+pub(super) struct Doom(Mutex<State>);
+
+struct State {
+    policy: UnhandledPanic,
+    /// The sentence with which `block_on` panics.
+    cause: Option<String>,
+    /// Some of them may be gone.
+    roots: Vec<Weak<RootWaker>>,
+}
+
+impl Doom {
+    pub(super) fn new() -> Self {
+        // No model sees it: nothing waits under it, and there is nothing in it that could race.
+        let policy = UnhandledPanic::default();
+        Self(fixed::mutex(State { policy, cause: None, roots: Vec::new() }))
+    }
+
+    /// Why the runtime ended before its time, if it did.
+    pub(super) fn cause(&self) -> Option<String> {
+        self.0.lock().cause.clone()
+    }
+
+    /// Has `root` woken when the runtime ends so. `false`: it has.
+    pub(super) fn tell(&self, root: Weak<RootWaker>) -> bool {
+        let mut state = self.0.lock();
+        if state.cause.is_some() {
+            return false;
+        }
+        if state.roots.len() == state.roots.capacity() {
+            state.roots.retain(|root| root.strong_count() > 0);
+            let left = state.roots.len();
+            state.roots.reserve(left.max(4));
+        }
+        state.roots.push(root);
+        true
+    }
+}
+
+impl Shared {
+    /// What happens when a task panics that was spawned without a policy of its own.
+    pub(crate) fn set_panic_policy(&self, policy: UnhandledPanic) {
+        self.doom.0.lock().policy = policy;
+    }
+
+    /// A task has panicked.
+    #[cold]
+    pub(super) fn panicked(&self, task: &TaskInfo, message: &str, own: Option<UnhandledPanic>) {
+        let policy = own.unwrap_or_else(|| self.doom.0.lock().policy);
+        match policy {
+            UnhandledPanic::Ignore => {}
+            UnhandledPanic::Abort => panics::abort(task, message),
+            UnhandledPanic::ShutdownRuntime => {
+                let task = panics::describe(task);
+                let cause = format!("the runtime shut down, since {task} panicked: {message}");
+                let roots = {
+                    let mut state = self.doom.0.lock();
+                    state.cause.get_or_insert(cause);
+                    std::mem::take(&mut state.roots)
+                };
+                self.close();
+                roots.iter().filter_map(Weak::upgrade).for_each(Wake::wake);
+            }
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! The monitor: one thread that looks at all workers now and then, and finds those that are stuck in a poll.
+//!
+//! A worker that is in the same poll as at the last look is a *suspect*. Time alone proves nothing: on a machine
+//! with more to do than CPUs, a thread that could go on stands still for as long. So the suspect's thread is
+//! looked at, as the kernel sees it, and it is stuck
+//!
+//! * *blocked*, if it waited in the kernel at two looks in a row and had hardly any CPU time between them;
+//! * *computing*, if it has had [`HOG`] of CPU time, or has been there for [`LONG`] and had a third of it.
+//!
+//! A thread that is ready to run and gets no CPU is neither: more threads would not help it.
+//!
+//! The monitor looks every [`TICK`] while somebody is awake, every [`ALERT`] for a while after a rescue or with
+//! a suspect, and more and more seldom when all sleep; then it dozes, and whoever wakes up rouses it.
+//! So an idle process has no tick, and a busy one pays 500 times some 5 µs a second.
+//!
+//! Rejected: a signal per worker and tick (Seastar's stall detector: 85 % of an idle machine with 96 cores);
+//! counting polls of the whole runtime (one task that goes on hides all that do not); reading the clock
+//! at each poll (26 ns).
+
+use super::Shared;
+use super::gate::View;
+use super::rescue::Rescue;
+use super::slot::Slot;
+use crate::blocking::Spec;
+use crate::primitive::atomic::Ordering::*;
+use crate::primitive::watch::{self, Frame, Sample, State};
+use crate::primitive::{Arc, clock, thread};
+use crate::task::Id;
+use crate::util::abort::AbortOnUnwind;
+use std::collections::HashMap;
+use std::panic::Location;
+use std::ptr;
+use std::time::{Duration, Instant};
+use std::{fmt, io};
+
+/// Between two looks while somebody is awake. A poll is a suspect after one to two ticks.
+const TICK: Duration = Duration::from_millis(2);
+/// With a suspect, and for some time after a rescue: who blocks once often blocks again.
+const ALERT: Duration = Duration::from_micros(500);
+const ALERT_FOR: Duration = Duration::from_secs(1);
+/// How long a poll must have blocked: 500 wake-ups of a sleeping core, and not worth a rescue if it is less.
+const BLOCKED: Duration = Duration::from_millis(1);
+/// The CPU time after which a poll counts as computing.
+const HOG: Duration = Duration::from_millis(4);
+/// How long a poll on a crowded machine takes before a third of the time on a CPU is enough; and any poll
+/// on a system that does not say what its threads do.
+const LONG: Duration = Duration::from_millis(10);
+/// How often the time between two looks doubles when all sleep, before the monitor dozes: 126 ms in all.
+const CALM: u32 = 6;
+/// How often the stack of tasks from one spawn site is taken: it interrupts their system calls.
+const STACKS: Duration = Duration::from_secs(1);
+/// The monitor's stack: it runs no user code.
+const STACK: usize = 256 * 1024;
+
+/// What a thread was doing in a slow poll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Activity {
+    /// It waited in the kernel: a sleep, a lock, a file, a socket in blocking mode.
+    Blocked,
+    /// It used a CPU.
+    Computing,
+    /// It could have gone on, and had no CPU; or the system does not say.
+    Unknown,
+}
+
+/// A poll that took too long, while it was still going on.
+#[derive(Debug, Clone)]
+pub struct SlowPoll {
+    id: Option<Id>,
+    name: Option<String>,
+    location: Option<&'static Location<'static>>,
+    elapsed: Duration,
+    activity: Activity,
+    is_rescued: bool,
+    stack: Vec<Frame>,
+}
+
+impl SlowPoll {
+    /// The task; `None` for the future of a `block_on`.
+    pub fn id(&self) -> Option<Id> {
+        self.id
+    }
+
+    /// The task's name, if it has one and was still alive when this was written.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Where the task was spawned; `None` for the future of a `block_on`.
+    pub fn location(&self) -> Option<&'static Location<'static>> {
+        self.location
+    }
+
+    /// How long the poll had taken by then, at least.
+    pub fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
+    /// What its thread was doing.
+    pub fn activity(&self) -> Activity {
+        self.activity
+    }
+
+    /// What the thread was executing, innermost first, down to the poll. Empty without the feature `stacks`, on
+    /// other systems than Linux, when the thread did not answer, and for all but the first slow poll of a
+    /// spawn site within a second.
+    pub fn stack(&self) -> &[Frame] {
+        &self.stack
+    }
+
+    /// The innermost call of the stack that is neither std's nor the C library's.
+    pub fn culprit(&self) -> Option<&Frame> {
+        let is_foreign = |name: &str| {
+            // "<&mut std::fs::File as std::io::Read>::read", "__libc_recv".
+            let path = name.trim_start_matches(['<', '&']).trim_start_matches("mut ");
+            !name.contains("::")
+                || ["std::", "core::", "alloc::"].iter().any(|s| path.starts_with(s))
+        };
+        self.stack.iter().find(|frame| frame.function.as_deref().is_some_and(|f| !is_foreign(f)))
+    }
+
+    /// Whether its worker's other work was given to other threads.
+    pub fn is_rescued(&self) -> bool {
+        self.is_rescued
+    }
+}
+
+impl fmt::Display for SlowPoll {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.id, &self.name) {
+            (Some(id), Some(name)) => write!(f, "task {id} {name:?}")?,
+            (Some(id), None) => write!(f, "task {id}")?,
+            (None, _) => write!(f, "the future of a block_on")?,
+        }
+        if let Some(location) = self.location {
+            write!(f, ", spawned at {location},")?;
+        }
+        let what = match self.activity {
+            Activity::Blocked => "blocks its thread",
+            Activity::Computing => "computes",
+            Activity::Unknown => "does not return",
+        };
+        write!(f, " {what} inside one poll, for {:?} so far", self.elapsed)?;
+        if let Some(frame) = self.culprit() {
+            write!(f, ", in {frame}")?;
+        }
+        if self.is_rescued {
+            write!(f, "; its worker's other work goes on elsewhere")?;
+        }
+        Ok(())
+    }
+}
+
+/// What the monitor knows of one slot.
+#[derive(Debug, Clone, Copy)]
+struct Watched {
+    poll: u64,
+    /// When it was first seen in this poll.
+    since: Instant,
+    /// When it was first a suspect, and its CPU time then.
+    suspected: Option<(Instant, Option<Duration>)>,
+    /// Since when, as far as is known, it has been blocked at every look, and its CPU time then.
+    blocked: Option<(Instant, Option<Duration>)>,
+    /// It was rescued because it computes.
+    is_hog: bool,
+    is_reported: bool,
+}
+
+impl Watched {
+    fn new(poll: u64, now: Instant) -> Self {
+        Self { poll, since: now, suspected: None, blocked: None, is_hog: false, is_reported: false }
+    }
+
+    /// What is known after another look at the thread. `None`: nothing yet.
+    fn judge(&mut self, now: Instant, sample: Sample) -> Option<Activity> {
+        let stuck = now.duration_since(self.since);
+        let (first, before) = *self.suspected.get_or_insert((now, sample.cpu));
+        // What it used, of how much time.
+        let used = |before: Option<Duration>, at| {
+            let used = sample.cpu.zip(before).map(|(now, before)| now.saturating_sub(before));
+            (used.unwrap_or_default(), now.duration_since(at))
+        };
+        let (cpu, time) = used(before, first);
+        if cpu >= HOG || stuck >= LONG && !cpu.is_zero() && 3 * cpu >= time {
+            return Some(Activity::Computing);
+        }
+        match sample.state {
+            State::Runnable => self.blocked = None,
+            State::Unknown if stuck >= LONG => return Some(Activity::Unknown),
+            State::Unknown => {}
+            State::Blocked => match self.blocked {
+                None => self.blocked = Some((now, sample.cpu)),
+                Some((at, before)) => {
+                    let (cpu, time) = used(before, at);
+                    if stuck >= BLOCKED && 2 * cpu < time {
+                        return Some(Activity::Blocked);
+                    }
+                }
+            },
+        }
+        None
+    }
+}
+
+/// What a look at all workers found.
+#[derive(Debug, Default)]
+struct Findings {
+    /// Somebody is awake who is not stuck.
+    busy: bool,
+    /// Somebody is stuck, or may be.
+    suspects: bool,
+    rescued: bool,
+}
+
+struct Monitor {
+    shared: Arc<Shared>,
+    watched: Vec<Option<Watched>>,
+    calm: u32,
+    /// When somebody was rescued last.
+    rescued: Option<Instant>,
+    /// The spawn sites that were written about, and when their last stack was taken.
+    known: HashMap<Option<*const Location<'static>>, Instant>,
+}
+
+impl Shared {
+    /// Starts the monitor, unless nobody wants it.
+    ///
+    /// # Errors
+    ///
+    /// If its thread cannot be started.
+    pub(super) fn start_monitor(self: &Arc<Self>) -> io::Result<()> {
+        if self.rescue.settings.rescue == Rescue::Off {
+            return Ok(());
+        }
+        let shared = self.clone();
+        let builder = thread::Builder::new().name("reiver-monitor".to_owned()).stack_size(STACK);
+        self.start_thread(builder, move || {
+            let _abort = AbortOnUnwind::new("the monitor");
+            Monitor::new(shared).run();
+        })
+    }
+}
+
+impl Monitor {
+    fn new(shared: Arc<Shared>) -> Self {
+        let watched = vec![None; shared.slots.len()];
+        Self { shared, watched, calm: 0, rescued: None, known: HashMap::new() }
+    }
+
+    fn run(mut self) {
+        let shared = self.shared.clone();
+        let rescue = &shared.rescue;
+        rescue.bed.adopt();
+        // A current-thread runtime ends in whoever drives it.
+        while !shared.is_closed() || shared.workers > 0 && !shared.registry.is_empty() {
+            let findings = self.look(clock::now());
+            match self.wait(&findings) {
+                Some(wait) => rescue.bed.sleep(wait),
+                None => rescue.bed.doze(|| self.is_quiet()),
+            }
+        }
+    }
+
+    /// Until when to sleep; `None`: until somebody wakes up.
+    fn wait(&mut self, findings: &Findings) -> Option<Duration> {
+        self.calm = if findings.busy { 0 } else { self.calm + 1 };
+        let is_alert = self.rescued.is_some_and(|at| at.elapsed() < ALERT_FOR);
+        match self.calm {
+            0 if findings.suspects && self.shared.rescue.is_on() || is_alert => Some(ALERT),
+            CALM.. => None,
+            calm => Some(TICK * (1 << calm)),
+        }
+    }
+
+    /// Whether there is nothing to see, and somebody will tell when there is. No more than a look from
+    /// before the doze would be, so it asks for nothing that only this thread changes.
+    fn is_quiet(&self) -> bool {
+        let shared = &self.shared;
+        let ends = shared.is_closed() && (shared.workers == 0 || shared.registry.is_empty());
+        let mut slots = shared.slots_in_use().iter().enumerate();
+        !ends
+            && slots.all(|(seat, slot)| {
+                // Relaxed: the fence in `doze` orders it.
+                !slot.owned.load(Relaxed)
+                    || shared.idle.is_asleep(seat)
+                    || !matches!(slot.gate.view(), View::Inside | View::Polling(_))
+            })
+    }
+
+    /// Looks at all workers, rescues who must be rescued, and sees to it that their work is done.
+    fn look(&mut self, now: Instant) -> Findings {
+        let shared = self.shared.clone();
+        let mut findings = Findings::default();
+        for (seat, slot) in shared.slots_in_use().iter().enumerate() {
+            // Relaxed: it is looked at again.
+            if !slot.owned.load(Relaxed) || shared.idle.is_asleep(seat) {
+                self.watched[seat] = None;
+                continue;
+            }
+            match slot.gate.view() {
+                View::Away => self.watched[seat] = None,
+                View::Inside => {
+                    self.watched[seat] = None;
+                    findings.busy = true;
+                }
+                View::Polling(poll) => {
+                    findings.busy = true;
+                    self.watch(seat, slot, poll, now, &mut findings);
+                }
+                View::Seized(poll) => self.watch_seized(seat, slot, poll, now, &mut findings),
+            }
+        }
+        if findings.rescued {
+            self.rescued = Some(now);
+        }
+        let balance = shared.rescue.balance.get();
+        if findings.suspects || balance != (0, 0) {
+            findings.busy |= !shared.balance();
+        }
+        findings
+    }
+
+    fn watch(&mut self, seat: usize, slot: &Slot, poll: u64, now: Instant, found: &mut Findings) {
+        let watched = match &mut self.watched[seat] {
+            Some(watched) if watched.poll == poll => watched,
+            other => {
+                *other = Some(Watched::new(poll, now));
+                return;
+            }
+        };
+        let rescue = &self.shared.rescue;
+        let overdue =
+            !watched.is_reported && now.duration_since(watched.since) >= rescue.settings.slow_poll;
+        if !rescue.is_on() && !overdue {
+            return;
+        }
+        found.suspects = true;
+        // Relaxed: written before the owner's first poll.
+        let verdict = watched.judge(now, watch::sample(slot.thread.load(Relaxed)));
+        let is_hog = verdict == Some(Activity::Computing);
+        let wanted =
+            verdict.is_some() && rescue.is_on() && !(is_hog && self.hogs() >= self.shared.workers);
+        let is_rescued = wanted && self.shared.seize(seat, poll).is_some();
+        found.rescued |= is_rescued;
+        let watched = self.watched[seat].as_mut().expect("set above");
+        watched.is_hog = is_rescued && is_hog;
+        // Who computes for some milliseconds is helped without a word.
+        if overdue || is_rescued && !is_hog {
+            watched.is_reported = true;
+            let elapsed = now.duration_since(watched.since);
+            self.report(slot, poll, elapsed, verdict.unwrap_or(Activity::Unknown), is_rescued);
+        }
+    }
+
+    fn watch_seized(
+        &mut self,
+        seat: usize,
+        slot: &Slot,
+        poll: u64,
+        now: Instant,
+        found: &mut Findings,
+    ) {
+        let watched = self.watched[seat].get_or_insert(Watched::new(poll, now));
+        if watched.is_reported {
+            return;
+        }
+        found.busy = true;
+        let elapsed = now.duration_since(watched.since);
+        if elapsed >= self.shared.rescue.settings.slow_poll {
+            watched.is_reported = true;
+            let activity = if watched.is_hog { Activity::Computing } else { Activity::Unknown };
+            self.report(slot, poll, elapsed, activity, true);
+        }
+    }
+
+    /// How many workers are rescued from polls that compute. Not more than there are workers: whoever takes
+    /// their place needs a CPU too.
+    fn hogs(&self) -> usize {
+        self.watched.iter().flatten().filter(|watched| watched.is_hog).count()
+    }
+
+    /// Tells who wants to know, on a thread of the pool: it may take long, and block.
+    fn report(
+        &mut self,
+        slot: &Slot,
+        poll: u64,
+        elapsed: Duration,
+        activity: Activity,
+        is_rescued: bool,
+    ) {
+        let task = slot.current.get();
+        if !matches!(slot.gate.view(), View::Polling(now) | View::Seized(now) if now == poll) {
+            return;
+        }
+        let shared = &self.shared;
+        // Relaxed: a number for people.
+        shared.rescue.slow_polls.fetch_add(1, Relaxed);
+        let location = task.map(|(_, location)| location);
+        let listener = shared.rescue.settings.listener.clone();
+        let site = location.map(ptr::from_ref);
+        let now = clock::now();
+        let is_new = match self.known.get(&site) {
+            Some(_) if listener.is_none() => return,
+            Some(last) => now.duration_since(*last) >= STACKS,
+            None => true,
+        };
+        let mut addresses = None;
+        if is_new {
+            self.known.insert(site, now);
+            // Relaxed: written before the owner's first poll.
+            addresses = watch::stack::capture(slot.thread.load(Relaxed));
+        }
+        let slow = SlowPoll {
+            id: task.map(|(id, _)| id),
+            name: None,
+            location,
+            elapsed,
+            activity,
+            is_rescued,
+            stack: Vec::new(),
+        };
+        let shared = shared.clone();
+        let job = move || {
+            let name = slow.id.and_then(|id| shared.name_of(id));
+            let stack = addresses.map(|addresses| watch::stack::name(&addresses));
+            let slow = SlowPoll { name, stack: stack.unwrap_or_default(), ..slow };
+            match listener {
+                Some(listener) => listener(&slow),
+                None => eprintln!("reiver: {slow}"),
+            }
+        };
+        // Refused only without a thread for it: then there is nobody to tell.
+        drop(self.shared.pool.spawn(Spec::runtime(), job));
+    }
+}

@@ -1,0 +1,208 @@
+//! A request to stop, for a tree of work.
+//!
+//! A token is a flag, a [`Notify`] for those who wait for it, and a list of the tokens below. The list
+//! holds weak references, a child a strong one to its parent: so a request reaches the grandchildren
+//! of a token whose own handles are gone, and a tree is freed from its leaves.
+//!
+//! *No child is missed.* A child is entered into the list, or is born cancelled, under the list's lock.
+//! A canceller sets the flag, then takes the list under the lock. If the child came first, the list
+//! has it; if the canceller did, the lock shows the flag to the child's maker.
+
+use super::{Notify, spend_budget};
+use crate::primitive::atomic::{AtomicBool, Ordering::*};
+use crate::primitive::{Arc, Mutex};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Weak;
+use std::task::Poll;
+
+/// Asks any number of tasks to stop, once. As `tokio_util::sync::CancellationToken`.
+///
+/// Clones are the same token. A [`child_token`](Self::child_token) is asked with its parent, and can
+/// be asked alone. Nothing is interrupted: who is asked looks ([`is_cancelled`](Self::is_cancelled)),
+/// waits ([`cancelled`](Self::cancelled)) or has its future dropped
+/// ([`run_until_cancelled`](Self::run_until_cancelled)).
+///
+/// # Examples
+///
+/// ```
+/// use reiver::sync::CancellationToken;
+/// # reiver::runtime::Runtime::new().unwrap().block_on(async {
+/// let all = CancellationToken::new();
+/// let one = all.child_token();
+/// let worker = reiver::spawn(async move {
+///     one.cancelled().await;
+///     "cleaned up"
+/// });
+/// all.cancel();
+/// assert_eq!(worker.await.unwrap(), "cleaned up");
+/// # });
+/// ```
+#[derive(Clone)]
+pub struct CancellationToken(Arc<Node>);
+
+struct Node {
+    cancelled: AtomicBool,
+    notify: Notify,
+    children: Mutex<Vec<Weak<Node>>>,
+    parent: Option<Arc<Node>>,
+}
+
+impl CancellationToken {
+    /// A token without a parent.
+    pub fn new() -> Self {
+        Self::with_parent(None)
+    }
+
+    fn with_parent(parent: Option<Arc<Node>>) -> Self {
+        Self(Arc::new(Node {
+            cancelled: AtomicBool::new(false),
+            notify: Notify::new(),
+            children: Mutex::new(Vec::new()),
+            parent,
+        }))
+    }
+
+    /// A token that is cancelled with this one, and can be cancelled alone.
+    pub fn child_token(&self) -> Self {
+        let child = Self::with_parent(Some(self.0.clone()));
+        let mut children = self.0.children.lock();
+        if self.is_cancelled() {
+            drop(children);
+            // Relaxed: nobody else has it yet.
+            child.0.cancelled.swap(true, Relaxed);
+            return child;
+        }
+        if children.len() == children.capacity() {
+            children.retain(|child| child.strong_count() > 0);
+            // Room for as many as are left, so that sweeping costs each child a constant.
+            let left = children.len();
+            children.reserve(left.max(4));
+        }
+        children.push(Arc::downgrade(&child.0));
+        drop(children);
+        child
+    }
+
+    /// Asks everybody who has this token or one below it. Later calls change nothing.
+    pub fn cancel(&self) {
+        let mut todo = vec![self.0.clone()];
+        while let Some(node) = todo.pop() {
+            // AcqRel: pairs with the Acquire in `is_cancelled`.
+            if node.cancelled.swap(true, AcqRel) {
+                continue;
+            }
+            node.notify.notify_waiters();
+            let children = std::mem::take(&mut *node.children.lock());
+            todo.extend(children.iter().filter_map(Weak::upgrade));
+        }
+    }
+
+    /// Whether it was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        // Acquire: pairs with the AcqRel in `cancel`.
+        self.0.cancelled.load(Acquire)
+    }
+
+    /// Waits until it is cancelled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost by dropping the future.
+    pub async fn cancelled(&self) {
+        spend_budget().await;
+        let notified = self.0.notify.notified();
+        // In this order: a request after this look notifies.
+        if !self.is_cancelled() {
+            notified.await;
+        }
+    }
+
+    /// As [`cancelled`](Self::cancelled); the future keeps the token instead of borrowing it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost by dropping the future.
+    pub async fn cancelled_owned(self) {
+        self.cancelled().await;
+    }
+
+    /// Runs `future` until it ends or the token is cancelled; `None` then, and the future is dropped. If
+    /// the token is cancelled already, the future is not polled; if both come at once, the future wins.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of the future.
+    pub async fn run_until_cancelled<F: Future>(&self, future: F) -> Option<F::Output> {
+        if self.is_cancelled() {
+            return None;
+        }
+        let mut future = pin!(future);
+        let mut cancelled = pin!(self.cancelled());
+        poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending => cancelled.as_mut().poll(cx).map(|()| None),
+        })
+        .await
+    }
+
+    /// As [`run_until_cancelled`](Self::run_until_cancelled), taking the token along.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of the future.
+    pub async fn run_until_cancelled_owned<F: Future>(self, future: F) -> Option<F::Output> {
+        self.run_until_cancelled(future).await
+    }
+
+    /// A guard that cancels the token when it is dropped.
+    pub fn drop_guard(self) -> DropGuard {
+        DropGuard { token: Some(self) }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // One level at a time: a long chain would otherwise be dropped on the stack.
+        let mut parent = self.parent.take();
+        while let Some(mut node) = parent.and_then(Arc::into_inner) {
+            parent = node.parent.take();
+        }
+    }
+}
+
+impl Default for CancellationToken {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for CancellationToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancellationToken").field("cancelled", &self.is_cancelled()).finish()
+    }
+}
+
+/// Cancels its token when dropped. Made by [`CancellationToken::drop_guard`].
+#[derive(Debug)]
+#[must_use = "dropping it cancels the token"]
+pub struct DropGuard {
+    /// `None` once it is disarmed.
+    token: Option<CancellationToken>,
+}
+
+impl DropGuard {
+    /// Gives the token back, not cancelled.
+    pub fn disarm(mut self) -> CancellationToken {
+        self.token.take().expect("taken here only")
+    }
+}
+
+impl Drop for DropGuard {
+    fn drop(&mut self) {
+        if let Some(token) = &self.token {
+            token.cancel();
+        }
+    }
+}
