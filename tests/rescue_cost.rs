@@ -65,7 +65,8 @@ fn the_monitor_sleeps_while_all_sleep_and_is_there_when_they_wake() {
         let (send, receive) = mpsc::channel();
         runtime.spawn(async move { send.send(()).unwrap() });
         receive.recv_timeout(SOON).expect("it was roused");
-        assert!(runtime.metrics().rescues_count() >= before + 2);
+        // One of the two is enough for the third to run.
+        assert!(runtime.metrics().rescues_count() > before);
         drop(doors);
     }
 }
