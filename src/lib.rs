@@ -44,8 +44,9 @@
 //! # What blocks
 //!
 //! A future must return soon from each poll: a worker polls one task at a time. What computes for long or
-//! blocks its thread goes to [`task::spawn_blocking`]. Other workers steal what waits behind a task that
-//! takes its time, fire its worker's timers and take over the poller.
+//! blocks its thread goes to [`task::spawn_blocking`]. When a task does
+//! neither, its worker is *rescued* after some milliseconds: other threads go on with its other tasks, its timers
+//! and its sockets, and the culprit is named on stderr ([`runtime::Builder::rescue`]). That is a safety net.
 // What `internals` opens to the models is documented for readers of the source, not item by item.
 #![cfg_attr(all(feature = "model", debug_assertions), allow(missing_docs))]
 

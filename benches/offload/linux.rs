@@ -143,9 +143,8 @@ fn trip() {
 
 /// The other end of the bare pair: this program, whose input is the socket.
 fn bare_echo() {
-    let mut socket = UnixStream::from(OwnedFd::from(
-        rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3).unwrap(),
-    ));
+    let mut socket =
+        UnixStream::from(rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3).unwrap());
     let mut buf = [0; 4096];
     while let Ok(n @ 1..) = socket.read(&mut buf) {
         socket.write_all(&buf[..n]).unwrap();

@@ -237,3 +237,37 @@ async fn main() -> Result<(), std::num::ParseIntError> {
 "#,
     );
 }
+
+#[test]
+fn functions_that_cannot_be_offloaded() {
+    check(
+        "bad_offload",
+        r#"
+extern crate self as reiver;
+#[reiver_macros::offload]
+async fn waits() {} //~ #[offload] cannot be on an `async fn`
+#[reiver_macros::offload]
+unsafe fn dangerous() {} //~ #[offload] cannot be on an `unsafe fn`
+#[reiver_macros::offload]
+extern "C" fn foreign() {} //~ #[offload] cannot be on an `extern fn`
+#[reiver_macros::offload]
+fn generic<T>(_: T) {} //~ #[offload] cannot be on a generic function
+#[reiver_macros::offload]
+fn implied(_: impl Copy) {} //~ #[offload] cannot be on a generic function
+#[reiver_macros::offload]
+fn changes(_: &mut u8) {} //~ an argument of an #[offload] function is not changed for the caller
+#[reiver_macros::offload]
+fn borrows(x: &str) -> &str { x } //~ the result of an #[offload] function is owned
+#[reiver_macros::offload]
+struct NoFunction; //~ #[offload] goes on a function
+struct S;
+impl S {
+    #[reiver_macros::offload]
+    fn method(&self) {} //~ #[offload] cannot be on a method
+}
+#[reiver_macros::offload(workers = 2)] //~ the only argument is `crate = path`
+fn arguments() {}
+fn main() {}
+"#,
+    );
+}

@@ -32,12 +32,7 @@
 //! One job fails: [`OffloadError`] says how, with the signal or the exit code, the worker and the end of its error
 //! output. The next job goes to a new worker, which takes half a millisecond to start.
 //!
-//! # When not to use it
-//!
-//! A call costs about 10 µs and the encoding. Work that is trusted and quick belongs into
-//! [`spawn_blocking`](crate::task::spawn_blocking); a process gives what a thread cannot: isolation, limits, and an
-//! end by force. Workers do not share memory with the program: statics have the values that a fresh process gives
-//! them.
+//! Workers do not share memory with the program: statics have the values that a fresh process gives them.
 #![doc = include_str!("README.md")]
 
 mod blob;

@@ -5,16 +5,16 @@
 
 use super::Shared;
 use super::block_on::RootWaker;
-use crate::primitive::atomic::{AtomicUsize, Ordering::Relaxed};
+use crate::primitive::atomic::{AtomicUsize, Ordering::*};
 use crate::primitive::{Mutex, fixed};
 use crate::task::{TaskInfo, UnhandledPanic, panics};
 use std::sync::Weak;
 use std::task::Wake;
 
 pub(super) struct Doom {
+    /// Not 0 once there is a cause: what every poll of a root looks at.
+    sealed: AtomicUsize,
     state: Mutex<State>,
-    /// Not 0: there is a cause. Set under the lock; so that those who are well take no lock.
-    is_set: AtomicUsize,
 }
 
 struct State {
@@ -30,13 +30,18 @@ impl Doom {
         // No model sees it: nothing waits under it, and there is nothing in it that could race.
         let policy = UnhandledPanic::default();
         let state = fixed::mutex(State { policy, cause: None, roots: Vec::new() });
-        Self { state, is_set: fixed::atomic_usize(0) }
+        Self { sealed: fixed::atomic_usize(0), state }
     }
 
     /// Why the runtime ended before its time, if it did.
+    #[inline]
     pub(super) fn cause(&self) -> Option<String> {
-        // Relaxed: who was woken for it, or was refused by `tell`, comes after the store.
-        if self.is_set.load(Relaxed) == 0 { None } else { self.state.lock().cause.clone() }
+        // Relaxed: the lock publishes the cause; and the wake after it, or `tell`, brings who must see
+        // it here.
+        if self.sealed.load(Relaxed) == 0 {
+            return None;
+        }
+        self.state.lock().cause.clone()
     }
 
     /// Has `root` woken when the runtime ends so. `false`: it has.
@@ -74,8 +79,7 @@ impl Shared {
                 let roots = {
                     let mut state = self.doom.state.lock();
                     state.cause.get_or_insert(cause);
-                    // Relaxed: the lock orders it, and the wake-ups below.
-                    self.doom.is_set.store(1, Relaxed);
+                    self.doom.sealed.store(1, Relaxed);
                     std::mem::take(&mut state.roots)
                 };
                 self.close();

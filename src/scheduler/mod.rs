@@ -9,6 +9,7 @@ mod explored;
 mod gate;
 mod idle;
 mod monitor;
+mod pace;
 mod park;
 mod rescue;
 mod shutdown;

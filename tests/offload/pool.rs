@@ -251,7 +251,7 @@ async fn many_jobs_a_few_at_a_time() {
     }
     assert!(all.next().await.is_none() && all.next().await.is_none());
 
-    let slow = [200, 0, 0, 0, 0, 0].map(|ms| jobs::sleeps::job(ms));
+    let slow = [200, 0, 0, 0, 0, 0].map(jobs::sleeps::job);
     let mut all = pool.map(slow).concurrency(2);
     let mut order = Vec::new();
     while let Some((number, pid)) = all.next().await {
