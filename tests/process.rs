@@ -60,6 +60,18 @@ fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
+/// Waits until there are no more than there were: what a runtime does besides, such as a report of a slow
+/// poll, may have some for a moment, before and after.
+fn no_more_descriptors_than(before: usize) {
+    for _ in 0..10_000 {
+        if descriptors() <= before {
+            return;
+        }
+        std::thread::sleep(MS);
+    }
+    panic!("{} descriptors are left", descriptors() - before);
+}
+
 #[test]
 fn large_data_go_both_ways_at_once() {
     let _alone = alone();
@@ -287,7 +299,7 @@ fn two_hundred_children_at_once_leave_nothing() {
             }
             assert_eq!(children(), 0, "there are zombies");
         });
-        assert_eq!(descriptors(), before, "descriptors are left");
+        no_more_descriptors_than(before);
     }
 }
 
@@ -322,7 +334,7 @@ fn a_thousand_children_end_at_once_and_leave_nothing() {
             }
             assert_eq!(children(), 0, "there are zombies");
         });
-        assert_eq!(descriptors(), before, "descriptors are left");
+        no_more_descriptors_than(before);
     }
 }
 
