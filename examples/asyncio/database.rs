@@ -99,7 +99,7 @@ async fn main() -> io::Result<()> {
         async move { table.select(move |user| user.id == id).await }
     });
     for (found, wanted) in gather(queries).await.into_iter().zip(&users) {
-        assert_eq!(found?, [wanted.clone()]);
+        assert_eq!(found?, std::slice::from_ref(wanted));
     }
     let all = begin.elapsed();
     println!("20 queries over 5 connections: {all:.1?} instead of 1.0s");

@@ -43,7 +43,7 @@ impl Slot {
         let note = || {
             self.notes.fetch_add(1, Relaxed);
         };
-        let Some(next) = self.gate.seize(poll, note) else { return None };
+        let next = self.gate.seize(poll, note)?;
         self.taken.fetch_add(next.unwrap_or(0), Relaxed);
         self.move_timer();
         Some(poll)
