@@ -68,23 +68,14 @@ pub mod __private {
     pub use super::default::run_on_default;
     pub use super::job::job;
     pub use super::registry::{Entry, Input, JOBS, Output};
-    pub use super::worker::MAIN;
     pub use linkme;
 }
 
-/// What `#[reiver::main]` calls first: tells the constructor to stand back, and becomes a worker if this is to be
-/// one. In tests `main` is the harness's, so the constructor does it.
+/// What `#[reiver::main]` calls first: becomes a worker if this is to be one and no constructor saw it.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __start_of_main {
     () => {
-        #[cfg(not(test))]
-        const _: () = {
-            use $crate::offload::__private as __reiver;
-            #[__reiver::linkme::distributed_slice(__reiver::MAIN)]
-            #[linkme(crate = $crate::offload::__private::linkme)]
-            static __REIVER_MARKER: bool = true;
-        };
         $crate::offload::init();
     };
 }

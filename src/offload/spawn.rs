@@ -6,7 +6,7 @@
 
 use super::config::{Builder, Stdio};
 use super::orders::{Orders, VARIABLE};
-use super::registry;
+use super::{registry, worker};
 use crate::primitive::{StaticMutex, thread};
 use crate::sync::oneshot;
 use std::collections::VecDeque;
@@ -43,6 +43,12 @@ impl Drop for Newborn {
 
 /// Starts a worker. Gives the child and our end of its channel.
 pub(super) async fn spawn(config: &Builder) -> io::Result<(Newborn, UnixStream)> {
+    if worker::was_missed() {
+        return Err(io::Error::other(
+            "this process was started as a worker, and its `main` did not make it one: \
+             call `reiver::offload::init()` there first",
+        ));
+    }
     let (ours, theirs) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     let command = command(config, theirs.into());

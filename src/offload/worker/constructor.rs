@@ -1,11 +1,15 @@
-//! The way into a worker for programs whose `main` is not ours: a constructor.
+//! The way into a worker: a constructor.
 //!
 //! It runs before other constructors that the linker put behind it, for instance those of C++ statics that a
 //! job may use; so it runs them first. glibc finds the same table by the same means.
 //!
 //! Miri, and systems without constructors, need `offload::init()` in `main`.
+//!
+//! Rejected: to stand back in programs whose `#[reiver::main]` calls it. That such a `main` is in the
+//! executable does not mean that it is called: documentation tests are linked together under a `main` of
+//! rustdoc's, and each worker ran all of them, and started workers.
 
-use super::{MAIN, run, take_orders};
+use super::{run, take_orders};
 use std::ffi::{c_char, c_int, c_void};
 
 type Constructor = extern "C" fn(c_int, *const *const c_char, *const *const c_char);
@@ -16,9 +20,6 @@ type Constructor = extern "C" fn(c_int, *const *const c_char, *const *const c_ch
 static CONSTRUCTOR: Constructor = construct;
 
 extern "C" fn construct(argc: c_int, argv: *const *const c_char, envp: *const *const c_char) {
-    if !MAIN.is_empty() {
-        return;
-    }
     let Some(orders) = take_orders() else { return };
     for constructor in following() {
         constructor(argc, argv, envp);

@@ -1,9 +1,8 @@
 //! A worker process, from its first instruction to its last.
 //!
 //! A worker is this same executable, started again with [`VARIABLE`] in its environment. It must be caught
-//! before the program's own `main`: by `#[reiver::main]`, whose first statement is [`init`], or, in programs
-//! whose `main` is not ours (tests, benches, examples), by a constructor that the linker puts before `main`.
-//! A marker in a second slice of the linker tells the constructor to leave it to `main`.
+//! before the program's own `main`: by a constructor that the linker puts before `main`, or where there are
+//! none by [`init`], the first statement of `#[reiver::main]`.
 //!
 //! The main thread becomes the *lifeline*: it waits for the parent's end of the socket to close, and ends
 //! the process whatever the job does. Jobs run on a second thread with a stack of 8 MiB. The parent's death
@@ -21,10 +20,6 @@ use crate::primitive::thread;
 use std::os::fd::OwnedFd;
 use std::process::exit;
 use std::sync::OnceLock;
-
-/// Not empty in programs whose `main` calls [`init`]: the constructor stands back.
-#[linkme::distributed_slice]
-pub static MAIN: [bool];
 
 /// The stack of the thread that runs jobs.
 const STACK: usize = 8 << 20;
@@ -55,6 +50,12 @@ pub fn init() {
     if let Some(orders) = take_orders() {
         run(orders)
     }
+}
+
+/// Whether this process was started as a worker and nothing made it one. It must not start workers, which
+/// would do the same.
+pub(super) fn was_missed() -> bool {
+    !in_worker() && std::env::var_os(VARIABLE).is_some()
 }
 
 /// The orders, taken out of the environment, so that children of the worker are no workers.
