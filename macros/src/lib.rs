@@ -167,7 +167,9 @@ pub fn model(args: TokenStream, item: TokenStream) -> TokenStream {
 /// ```ignore
 /// // `reiver` is not a dependency of this crate; `reiver::offload` has this example as a test.
 /// #[reiver::offload]
-/// fn thumbnail(image: Vec<u8>, width: u32) -> Vec<u8> { … }
+/// fn thumbnail(image: Vec<u8>, width: u32) -> Vec<u8> {
+///     image.into_iter().take(width as usize).collect()
+/// }
 ///
 /// let small = thumbnail::offload(image, 200).await?;
 /// ```
