@@ -35,6 +35,7 @@ const CASES: &[(&str, &str)] = &[
     ("ping_pong_1000", "1000 tasks, each spawns a partner for one round trip"),
     ("block_on_round_trip", "`block_on` to a task and back"),
     ("wake_from_thread", "thread to a task and back"),
+    ("wake_from_thread_one_core", "the same, the process kept on one core"),
     ("timeout_ready", "`timeout` around a ready future"),
     ("timeout_pending", "`timeout` around one that waits once"),
     ("timeout_pending_2", "the same in two tasks"),
@@ -46,8 +47,10 @@ const CASES: &[(&str, &str)] = &[
     ("blocking_batch", "20,000 empty `spawn_blocking` at once"),
     ("blocking_8", "8 tasks, one empty job each at a time"),
     ("blocking_round_trip", "one empty job at a time"),
+    ("blocking_round_trip_one_core", "the same, the process kept on one core"),
     ("blocking_sleeps", "1000 jobs that sleep 5 ms"),
     ("echo_1", "TCP, 64 bytes there and back; the server's CPU time only"),
+    ("echo_1_one_core", "the same, both processes kept on one core"),
     ("echo_16", "over 16 connections, all written before the first is read"),
     ("echo_64", "over 64"),
     ("memory_parked", "a task that waits, 8 bytes of its own"),
@@ -58,6 +61,11 @@ const CASES: &[(&str, &str)] = &[
 
 /// Rounds of cases whose figure hardly varies, or that take long.
 const FEW: &[(&str, usize)] = &[("memory_parked", 3), ("memory_sleeping", 3), ("idle", 3)];
+
+/// A case with this suffix runs on one core. Where threads wake each other one at a time, what is timed is
+/// otherwise how long the machine takes to wake an idle core, and whether the kernel happened to put
+/// both threads on the same one: 11 or 40 µs a round trip on a virtual machine, for every runtime alike.
+const ONE_CORE: &str = "_one_core";
 
 /// The figures of one measure of one case: of each runtime, one a round.
 type Rounds = [Vec<f64>; 3];
@@ -164,9 +172,12 @@ fn run(
     case: &str,
     workers: usize,
 ) -> Result<Vec<(String, f64)>, String> {
+    let one_core = case.ends_with(ONE_CORE);
+    let case = case.trim_end_matches(ONE_CORE);
     let output = Command::new(program)
         .args([runtime, case])
         .env("BENCH_WORKERS", workers.to_string())
+        .env("BENCH_ONE_CORE", if one_core { "1" } else { "" })
         .output()
         .map_err(|e| format!("cannot start {}: {e}", program.display()))?;
     let text = String::from_utf8_lossy(&output.stdout);

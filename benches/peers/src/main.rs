@@ -27,7 +27,26 @@ fn run<R: Rt>(name: &str) -> Figures {
     case()
 }
 
+/// Keeps this process and its children on the first core it may use.
+fn stay_on_one_core() {
+    // SAFETY: a set of bits, which the calls read and write within its size.
+    let done = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        let size = size_of_val(&set);
+        libc::sched_getaffinity(0, size, &mut set) == 0 && {
+            let first = (0..libc::CPU_SETSIZE as usize).find(|&cpu| libc::CPU_ISSET(cpu, &set));
+            libc::CPU_ZERO(&mut set);
+            libc::CPU_SET(first.expect("this runs somewhere"), &mut set);
+            libc::sched_setaffinity(0, size, &set) == 0
+        }
+    };
+    assert!(done, "cannot stay on one core: {}", std::io::Error::last_os_error());
+}
+
 fn main() {
+    if std::env::var_os("BENCH_ONE_CORE").is_some_and(|value| !value.is_empty()) {
+        stay_on_one_core();
+    }
     let args: Vec<String> = std::env::args().skip(1).collect();
     let figures = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["list"] => {
