@@ -70,19 +70,19 @@ impl Driver {
     /// Fires the due timers of a wheel. Gives how many fired.
     #[inline]
     pub(crate) fn expire(&self, home: usize) -> usize {
+        self.expire_late(home, Duration::ZERO)
+    }
+
+    /// Fires the timers of a wheel whose owner is late by `grace`. Gives how many fired.
+    #[inline]
+    pub(crate) fn expire_late(&self, home: usize, grace: Duration) -> usize {
         // The clock is read only where there is a timer.
         let Some(next) = self.timers.next_deadline(home) else { return 0 };
         let now = self.clock().now_tick();
-        if next <= now { self.timers.expire(home, now) } else { 0 }
-    }
-
-    /// Fires the timers of a wheel whose owner is late by more than `grace`.
-    pub(crate) fn expire_late(&self, home: usize, grace: Duration) {
-        if let Some(next) = self.timers.next_deadline(home) {
-            let now = self.clock().now_tick();
-            if next.saturating_add(tick::count(grace)) <= now {
-                self.timers.expire(home, now);
-            }
+        if next.saturating_add(tick::count(grace)) <= now {
+            self.timers.expire(home, now)
+        } else {
+            0
         }
     }
 

@@ -7,16 +7,17 @@
 //!
 //! What the kernel holds for a socket is not in these numbers.
 
+#[path = "support/service.rs"]
+mod support;
+
 use reiver::io::{AsyncReadExt, AsyncWriteExt};
 use reiver::net::TcpListener;
 use reiver::runtime::Builder;
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
-use std::io::{BufRead, BufReader, Read, Write};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use support::{Service, ask, connect, eventually, reply};
 
 const CONNECTIONS: usize = 10_000;
 
@@ -61,21 +62,8 @@ fn report(what: &str, count: usize, before: usize, after: usize) {
     println!("{what}: {count} idle connections, {each} bytes of memory each");
 }
 
-fn connect(count: usize, address: SocketAddr) -> Vec<TcpStream> {
-    let connect = |_| {
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        stream
-    };
-    (0..count).map(connect).collect()
-}
-
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    while !holds() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
+fn clients(count: usize, address: SocketAddr) -> Vec<TcpStream> {
+    (0..count).map(|_| connect(address)).collect()
 }
 
 #[test]
@@ -97,7 +85,7 @@ fn tasks_that_read() {
             });
         }
     });
-    let mut clients = connect(count, address);
+    let mut clients = clients(count, address);
     let metrics = runtime.metrics();
     eventually("all are accepted", || metrics.num_alive_tasks() == count + 1);
     report("a task that reads", count, before, resident(std::process::id()));
@@ -111,61 +99,28 @@ fn tasks_that_read() {
     eventually("all have ended", || metrics.num_alive_tasks() == 1);
 }
 
-/// A process that does not outlive its test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 #[ignore = "holds 10,000 descriptors in each of two processes"]
 fn the_service() {
     let _alone = alone();
     let count = room(1);
-    let mut program = std::env::current_exe().unwrap();
-    program.pop();
-    program.pop();
-    program.push("examples/service");
-    let mut service = Running(
-        Command::new(program)
-            .args(["--serve", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("cargo build --example service"),
-    );
-    let mut line = String::new();
-    let mut output = BufReader::new(service.0.stdout.take().unwrap());
-    output.read_line(&mut line).unwrap();
-    let address = line.split("http://").nth(1).and_then(|rest| rest.split(';').next()).unwrap();
-    let address: SocketAddr = address.parse().unwrap();
-    let hello = |client: &mut TcpStream| {
-        client.write_all(b"GET /hello HTTP/1.1\r\nhost: it\r\n\r\n").unwrap();
-        let mut answer = [0; 15];
-        client.read_exact(&mut answer).unwrap();
-        assert_eq!(&answer, b"HTTP/1.1 200 OK");
-    };
-    let pid = service.0.id();
-    // Its page of tasks ends with a line that says how many live: one for each connection.
-    let connections = || {
-        let mut stream = BufReader::new(TcpStream::connect(address).unwrap());
-        write!(stream.get_mut(), "GET /tasks HTTP/1.1\r\nhost: it\r\n\r\n").unwrap();
-        let line = stream.lines().map(Result::unwrap).find(|line| line.contains(" tasks alive"));
-        let line = line.unwrap();
-        let alive = line.split("<p>").nth(1).and_then(|rest| rest.split(' ').next());
-        alive.unwrap().parse::<usize>().unwrap() - 1
-    };
+    let mut service = Service::start();
+    let pid = service.process.id();
+    // One for each connection, and that of the question.
+    let connections = || service.tasks() - 1;
     eventually("it is idle", || connections() == 0);
     let before = resident(pid);
-    let mut clients = connect(count, address);
+    let mut clients = clients(count, service.address);
     eventually("all are accepted", || connections() == count);
     report("the HTTP service", count, before, resident(pid));
-    clients.iter_mut().step_by(100).for_each(hello);
+    for client in clients.iter_mut().step_by(100) {
+        ask(client, "/hello");
+        let (head, body) = reply(&mut BufReader::new(client));
+        assert!(head.starts_with("HTTP/1.1 200 OK"), "{head}");
+        assert_eq!(body, "hello\n");
+    }
     drop(clients);
     eventually("all are closed", || connections() == 0);
-    kill_process(Pid::from_raw(pid as i32).unwrap(), Signal::INT).unwrap();
-    assert!(service.0.wait().unwrap().success());
+    service.interrupt();
+    assert!(service.end().1.success());
 }

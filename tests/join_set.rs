@@ -1,5 +1,7 @@
 //! `JoinSet`: ends in the order in which they come, counted polls and wakes, and what is left behind.
 
+mod support;
+
 use reiver::runtime::{Builder, Handle, Runtime};
 use reiver::task::{JoinSet, LocalSet, yield_now};
 use std::collections::HashSet;
@@ -9,7 +11,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
+use support::Wakes;
 
 fn one() -> Runtime {
     Builder::new_current_thread().build().unwrap()
@@ -59,15 +62,6 @@ struct Dropped(Arc<AtomicUsize>);
 
 impl Drop for Dropped {
     fn drop(&mut self) {
-        self.0.fetch_add(1, SeqCst);
-    }
-}
-
-#[derive(Default)]
-struct Wakes(AtomicUsize);
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
         self.0.fetch_add(1, SeqCst);
     }
 }
@@ -155,12 +149,12 @@ fn the_waiter_is_woken_once_for_many_ends() {
     assert!(set.poll_join_next(&mut cx).is_pending());
     signals.iter().for_each(Signal::set);
     runtime.block_on(until(|| alive() == 0));
-    assert_eq!(wakes.0.load(SeqCst), 1);
+    assert_eq!(wakes.count(), 1);
     for _ in 0..3 {
         assert!(matches!(set.poll_join_next(&mut cx), Poll::Ready(Some(Ok(())))));
     }
     assert!(matches!(set.poll_join_next(&mut cx), Poll::Ready(None)));
-    assert_eq!((wakes.0.load(SeqCst), before.0.load(SeqCst)), (1, 0));
+    assert_eq!((wakes.count(), before.count()), (1, 0));
     assert_eq!(Arc::strong_count(&before), 2, "only the test's own waker is left");
 }
 

@@ -1,5 +1,7 @@
 //! `LocalSet`: tasks that are not `Send` are polled and dropped by one thread, whoever wakes them.
 
+mod support;
+
 use reiver::runtime::{Builder, Runtime};
 use reiver::task::{LocalSet, spawn_local, yield_now};
 use std::cell::{Cell, RefCell};
@@ -7,10 +9,11 @@ use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread;
+use support::Wakes;
 
 fn one() -> Runtime {
     Builder::new_current_thread().build().unwrap()
@@ -59,15 +62,6 @@ impl Drop for Local {
     fn drop(&mut self) {
         assert_eq!(thread::current().id(), self.home);
         self.drops.set(self.drops.get() + 1);
-    }
-}
-
-#[derive(Default)]
-struct Wakes(AtomicUsize);
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, SeqCst);
     }
 }
 
@@ -145,11 +139,11 @@ fn the_set_is_a_future_that_ends_with_its_tasks() {
     let wakes = Arc::new(Wakes::default());
     assert!(poll(local.as_mut(), &wakes).is_pending());
     signals[0].set();
-    assert_eq!(wakes.0.load(SeqCst), 1);
+    assert_eq!(wakes.count(), 1);
     assert!(poll(local.as_mut(), &wakes).is_pending());
     assert!(tasks[0].is_finished() && !tasks[1].is_finished());
     signals[1].set();
-    assert_eq!(wakes.0.load(SeqCst), 2);
+    assert_eq!(wakes.count(), 2);
     assert!(poll(local.as_mut(), &wakes).is_ready());
     assert!(tasks[1].is_finished());
 }
@@ -164,13 +158,13 @@ fn many_wakes_are_one_wake_of_the_poller() {
     let wakes = Arc::new(Wakes::default());
     let mut local = pin!(local);
     assert!(poll(local.as_mut(), &wakes).is_pending());
-    assert_eq!(wakes.0.load(SeqCst), 0);
+    assert_eq!(wakes.count(), 0);
     for signal in signals {
         thread::spawn(move || signal.set()).join().unwrap();
     }
-    assert_eq!(wakes.0.load(SeqCst), 1);
+    assert_eq!(wakes.count(), 1);
     assert!(poll(local.as_mut(), &wakes).is_ready());
-    assert_eq!(wakes.0.load(SeqCst), 1);
+    assert_eq!(wakes.count(), 1);
 }
 
 #[test]
@@ -191,7 +185,7 @@ fn a_turn_ends_although_tasks_are_ready() {
         let before = polls.get();
         assert!(poll(local.as_mut(), &wakes).is_pending());
         assert!((1..=61).contains(&(polls.get() - before)));
-        assert_eq!(wakes.0.load(SeqCst), turn);
+        assert_eq!(wakes.count(), turn);
     }
 }
 
@@ -231,7 +225,7 @@ fn what_a_finished_run_until_queued_is_left_to_the_other() {
         pin!(local.run_until(async { drop(spawn_local(async move { flag.set(true) })) }));
     let mine = Arc::new(Wakes::default());
     assert!(poll(short.as_mut(), &mine).is_ready());
-    assert_eq!((wakes.0.load(SeqCst), mine.0.load(SeqCst)), (1, 0));
+    assert_eq!((wakes.count(), mine.count()), (1, 0));
     assert!(poll(other.as_mut(), &wakes).is_pending());
     assert!(ran.get());
 }
@@ -413,7 +407,7 @@ fn a_spawn_under_a_guard_wakes_the_poller() {
     assert!(poll(run.as_mut(), &wakes).is_pending());
     let guard = local.enter();
     let task = spawn_local(async {});
-    assert_eq!(wakes.0.load(SeqCst), 1);
+    assert_eq!(wakes.count(), 1);
     drop(guard);
     assert!(poll(run.as_mut(), &wakes).is_pending());
     assert!(task.is_finished());

@@ -1,112 +1,14 @@
 //! `examples/service.rs` from outside: what a browser, a bad client and a shell see of it.
-//!
-//! The clients are threads on std's sockets, so that nothing of reiver tests itself.
 
-use rustix::process::{Pid, Signal, kill_process};
-use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+#[path = "support/service.rs"]
+mod support;
+
+use std::io::{BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
-
-/// No answer takes this long, on the slowest machine; what does is a hang.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// `cargo test` builds the examples beside the tests.
-fn program() -> PathBuf {
-    let mut path = std::env::current_exe().unwrap();
-    path.pop();
-    path.pop();
-    path.push("examples/service");
-    assert!(path.exists(), "{} is missing: cargo build --example service", path.display());
-    path
-}
-
-struct Service {
-    process: Child,
-    output: BufReader<ChildStdout>,
-    address: SocketAddr,
-}
-
-impl Service {
-    fn start() -> Self {
-        let mut process = Command::new(program())
-            .args(["--serve", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut output = BufReader::new(process.stdout.take().unwrap());
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        let address = line.split("http://").nth(1).and_then(|rest| rest.split(';').next());
-        let address = address.unwrap_or_else(|| panic!("{line}")).parse().unwrap();
-        Self { process, output, address }
-    }
-
-    fn connect(&self) -> TcpStream {
-        connect(self.address)
-    }
-
-    /// The reply to one request over a connection of its own: head and body.
-    fn get(&self, path: &str) -> (String, String) {
-        let mut stream = self.connect();
-        ask(&mut stream, path);
-        reply(&mut BufReader::new(stream))
-    }
-
-    /// Its open descriptors, by what they lead to: each socket and pipe has a name of its own.
-    fn descriptors(&self) -> BTreeSet<PathBuf> {
-        let entries = std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap();
-        // One that is closed between the listing and the look is not open.
-        entries.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok()).collect()
-    }
-
-    /// How many tasks live, the service's own and that of the question counted in.
-    fn tasks(&self) -> usize {
-        let page = self.get("/tasks").1;
-        let line = page.split("<p>").nth(1).unwrap();
-        line.split(' ').next().unwrap().parse().unwrap()
-    }
-
-    fn interrupt(&self) {
-        kill_process(Pid::from_child(&self.process), Signal::INT).unwrap();
-    }
-
-    /// What it prints from here on, and how it ends.
-    fn end(&mut self) -> (String, ExitStatus) {
-        let mut rest = String::new();
-        self.output.read_to_string(&mut rest).unwrap();
-        (rest, self.process.wait().unwrap())
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream
-}
-
-fn ask(stream: &mut TcpStream, path: &str) {
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: it\r\n\r\n").unwrap();
-}
-
-/// Waits for what another process does by itself.
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
+use support::{Service, ask, eventually, program, reply};
 
 #[test]
 fn every_endpoint_and_every_error() {
@@ -186,18 +88,6 @@ fn load_leaves_nothing_behind() {
     eventually("their descriptors are closed", || service.descriptors().is_subset(&before));
     service.interrupt();
     assert_eq!(service.end().1.code(), Some(0));
-}
-
-/// One reply of a connection that may go on.
-fn reply(stream: &mut BufReader<TcpStream>) -> (String, String) {
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        assert!(stream.read_line(&mut head).unwrap() > 0, "closed after {head:?}");
-    }
-    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
-    let mut body = vec![0; length.unwrap().parse().unwrap()];
-    stream.read_exact(&mut body).unwrap();
-    (head, String::from_utf8(body).unwrap())
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //!
 //! `valgrind --leak-check=full` on this test's binary says the same of what these counts cannot see.
 
+mod support;
+
 use reiver::io::{AsyncReadExt, AsyncWriteExt};
 use reiver::net::{TcpListener, TcpStream};
 use reiver::runtime::{Builder, Runtime, RuntimeFlavor};
@@ -11,13 +13,13 @@ use reiver::time::{interval, sleep, timeout};
 use std::future::{Future, pending};
 use std::io::Read;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc as std_mpsc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
+use support::{Task, task};
 
 const TASKS: usize = 10_000;
 /// Sockets are pairs of descriptors; a soft limit of 1024 is common.
@@ -64,38 +66,11 @@ impl Drop for One {
     }
 }
 
-/// A waker that counts.
-#[derive(Default)]
-struct Wakes(AtomicUsize);
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, SeqCst);
-    }
-}
-
 /// A future that somebody outside of every runtime waits for.
-struct Watched<F> {
-    future: Pin<Box<F>>,
-    wakes: Arc<Wakes>,
-}
-
-impl<F: Future> Watched<F> {
-    /// Polls `future` once; it must not be ready.
-    fn new(future: F) -> Self {
-        let mut watched = Self { future: Box::pin(future), wakes: Arc::default() };
-        assert!(watched.poll().is_pending());
-        watched
-    }
-
-    fn poll(&mut self) -> Poll<F::Output> {
-        let waker = Waker::from(self.wakes.clone());
-        self.future.as_mut().poll(&mut Context::from_waker(&waker))
-    }
-
-    fn wakes(&self) -> usize {
-        self.wakes.0.load(SeqCst)
-    }
+fn watched<F: Future>(future: F) -> Task<F> {
+    let mut task = task(future);
+    task.pending();
+    task
 }
 
 /// Spawns [`TASKS`] tasks that wait for all sorts of things, for ever, and waits until each does.
@@ -218,13 +193,13 @@ fn all_is_freed_and_each_waiter_is_woken_once() {
             let tasks = many(&runtime, &alive);
             let clients = sockets(&runtime, &alive);
             let (running, queued) = jobs(&runtime, &alive);
-            let watch = |handles: Vec<_>| handles.into_iter().map(Watched::new).collect::<Vec<_>>();
+            let watch = |handles: Vec<_>| handles.into_iter().map(watched).collect::<Vec<_>>();
             let (mut tasks, mut running, mut queued) =
                 (watch(tasks), watch(running), watch(queued));
             // Timers that no task of the runtime waits for.
             let mut sleeps: Vec<_> = {
                 let _context = runtime.enter();
-                (0..100).map(|_| Watched::new(sleep(FAR))).collect()
+                (0..100).map(|_| watched(sleep(FAR))).collect()
             };
             assert!(alive.count() > TASKS + SOCKETS + 100);
 

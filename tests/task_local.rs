@@ -1,5 +1,7 @@
 //! `task_local!` and the poll budget's public face.
 
+mod support;
+
 use reiver::runtime::{Builder, Runtime};
 use reiver::task::{LocalKey, coop, spawn_local, unconstrained, yield_now};
 use std::cell::Cell;
@@ -8,7 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
+use support::Wakes;
 
 fn one() -> Runtime {
     Builder::new_current_thread().build().unwrap()
@@ -145,15 +148,6 @@ impl<T: Send> TypeIdOf for T {
     }
 }
 
-#[derive(Default)]
-struct Wakes(AtomicUsize);
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, SeqCst);
-    }
-}
-
 /// Runs `poll` inside a poll with a budget, with a waker that counts.
 fn in_a_poll<R>(mut poll: impl FnMut(&mut Context<'_>, &Wakes) -> R) -> R {
     one().block_on(poll_fn(|_| {
@@ -178,13 +172,13 @@ fn the_budget_of_a_poll_ends() {
     in_a_poll(|cx, wakes| {
         assert!(coop::has_budget_remaining());
         assert!(exhaust(cx, coop::consume_budget) > 32);
-        assert_eq!(wakes.0.load(SeqCst), 1, "so that it comes back");
+        assert_eq!(wakes.count(), 1, "so that it comes back");
         assert!(!coop::has_budget_remaining());
         // Nothing that takes part goes on; what does not, does.
         let inner = Cell::new(0);
         let mut once = pin!(coop::cooperative(async { inner.set(inner.get() + 1) }));
         assert!(once.as_mut().poll(cx).is_pending());
-        assert_eq!((inner.get(), wakes.0.load(SeqCst)), (0, 2));
+        assert_eq!((inner.get(), wakes.count()), (0, 2));
         assert!(pin!(ready(())).poll(cx).is_ready());
         let mut free = pin!(unconstrained(coop::consume_budget()));
         assert!(free.as_mut().poll(cx).is_ready());

@@ -7,23 +7,29 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// A waker that counts.
+/// A waker that counts, from any thread.
 #[derive(Default)]
 pub struct Wakes(AtomicUsize);
 
+impl Wakes {
+    pub fn count(&self) -> usize {
+        self.0.load(SeqCst)
+    }
+}
+
 impl Wake for Wakes {
     fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed); // Relaxed: one thread
+        self.0.fetch_add(1, SeqCst);
     }
 }
 
 /// Polls futures and counts their wakes.
 #[derive(Default)]
 pub struct Poller {
-    wakes: Arc<Wakes>,
+    pub wakes: Arc<Wakes>,
 }
 
 impl Poller {
@@ -32,7 +38,41 @@ impl Poller {
     }
 
     pub fn wakes(&self) -> usize {
-        self.wakes.0.load(Ordering::Relaxed)
+        self.wakes.count()
+    }
+}
+
+/// A future polled by hand.
+pub struct Task<F: Future> {
+    future: Pin<Box<F>>,
+    pub poller: Poller,
+}
+
+pub fn task<F: Future>(future: F) -> Task<F> {
+    Task { future: Box::pin(future), poller: Poller::default() }
+}
+
+impl<F: Future> Task<F> {
+    pub fn poll(&mut self) -> Poll<F::Output> {
+        self.poller.poll(self.future.as_mut())
+    }
+
+    #[track_caller]
+    pub fn pending(&mut self) {
+        assert!(self.poll().is_pending(), "ready too early");
+    }
+
+    #[track_caller]
+    pub fn ready(&mut self) -> F::Output {
+        match self.poll() {
+            Poll::Ready(output) => output,
+            Poll::Pending => panic!("still pending"),
+        }
+    }
+
+    /// How often it was woken.
+    pub fn wakes(&self) -> usize {
+        self.poller.wakes()
     }
 }
 

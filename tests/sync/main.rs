@@ -16,58 +16,15 @@ mod oneshot;
 mod queue;
 mod rwlock;
 mod semaphore;
+#[path = "../support/mod.rs"]
+mod support;
 mod watch;
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
-
-/// Counts wakes.
-#[derive(Default)]
-struct Wakes(AtomicUsize);
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, SeqCst);
-    }
-}
-
-/// A future polled by hand.
-struct Task<F: Future> {
-    future: Pin<Box<F>>,
-    wakes: Arc<Wakes>,
-}
-
-fn task<F: Future>(future: F) -> Task<F> {
-    Task { future: Box::pin(future), wakes: Arc::default() }
-}
-
-impl<F: Future> Task<F> {
-    fn poll(&mut self) -> Poll<F::Output> {
-        let waker = Waker::from(self.wakes.clone());
-        self.future.as_mut().poll(&mut Context::from_waker(&waker))
-    }
-
-    #[track_caller]
-    fn pending(&mut self) {
-        assert!(self.poll().is_pending(), "ready too early");
-    }
-
-    #[track_caller]
-    fn ready(&mut self) -> F::Output {
-        match self.poll() {
-            Poll::Ready(output) => output,
-            Poll::Pending => panic!("still pending"),
-        }
-    }
-
-    /// How often it was woken.
-    fn wakes(&self) -> usize {
-        self.wakes.0.load(SeqCst)
-    }
-}
+use support::{Task, task};
 
 fn assert_send<T: Send>(value: T) -> T {
     value

@@ -212,7 +212,7 @@ fn a_waker_is_not_kept_by_senders() {
     let (_tx, mut rx) = mpsc::unbounded_channel::<u32>();
     let mut recv = task(rx.recv());
     recv.pending();
-    let wakes = recv.wakes.clone();
+    let wakes = recv.poller.wakes.clone();
     drop(recv);
     drop(rx);
     assert_eq!(Arc::strong_count(&wakes), 1);

@@ -94,7 +94,7 @@ fn the_sender_hears_of_the_close() {
         rx.close();
         assert_eq!(closed.wakes(), 1);
         closed.ready();
-        closed.wakes.clone()
+        closed.poller.wakes.clone()
     };
     drop(rx);
     assert!(tx.is_closed());
@@ -114,14 +114,14 @@ fn no_waker_outlives_the_channel() {
     let (tx, rx) = oneshot::channel::<u32>();
     let mut rx = task(rx);
     rx.pending();
-    let old = std::mem::take(&mut rx.wakes);
+    let old = std::mem::take(&mut rx.poller.wakes);
     rx.pending();
     assert_eq!(Arc::strong_count(&old), 1, "the old waker is kept");
-    let wakes = rx.wakes.clone();
+    let wakes = rx.poller.wakes.clone();
     drop(rx);
     drop(tx);
     assert_eq!(Arc::strong_count(&wakes), 1);
-    assert_eq!(wakes.0.load(SeqCst), 0);
+    assert_eq!(wakes.count(), 0);
 }
 
 #[test]

@@ -112,10 +112,10 @@ fn a_new_waker_replaces_the_old_one() {
     let semaphore = Semaphore::new(0);
     let mut waiting = task(semaphore.acquire());
     waiting.pending();
-    let old = std::mem::take(&mut waiting.wakes);
+    let old = std::mem::take(&mut waiting.poller.wakes);
     waiting.pending();
     semaphore.add_permits(1);
-    assert_eq!(old.0.load(SeqCst), 0);
+    assert_eq!(old.count(), 0);
     assert_eq!(Arc::strong_count(&old), 1, "the old waker is kept");
     assert_eq!(waiting.wakes(), 1);
     waiting.ready().unwrap().forget();

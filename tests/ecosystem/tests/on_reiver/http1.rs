@@ -2,9 +2,10 @@
 
 use crate::http::{Body, Gate, answer, body, get, post};
 use crate::support::{Fallible, noise, on_reiver, pair};
-use hyper::StatusCode;
+use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::service::service_fn;
+use hyper::{Response, StatusCode};
 use reiver::hyper::{HyperIo, HyperTimer};
 use reiver::io::{AsyncReadExt, AsyncWriteExt};
 use reiver::net::TcpStream;
@@ -53,6 +54,25 @@ async fn client(stream: TcpStream) -> Fallible<(SendRequest<Body>, Task)> {
     Ok((sender, reiver::spawn(connection)))
 }
 
+/// Both ends of a connection, with a request that is at the gate.
+struct AtTheGate {
+    gate: Arc<Gate>,
+    server: Task,
+    sender: SendRequest<Body>,
+    connection: Task,
+    asking: JoinHandle<Result<Response<Incoming>, hyper::Error>>,
+}
+
+async fn at_the_gate(stop: Option<oneshot::Receiver<()>>) -> Fallible<AtTheGate> {
+    let (stream, accepted) = pair().await?;
+    let gate = Gate::new();
+    let server = serve(accepted, gate.clone(), stop, PATIENT);
+    let (mut sender, connection) = client(stream).await?;
+    let asking = reiver::spawn(sender.send_request(get("/gate")));
+    gate.entered.acquire().await?.forget();
+    Ok(AtTheGate { gate, server, sender, connection, asking })
+}
+
 #[test]
 fn requests_in_turn_on_one_connection() {
     on_reiver(|| async {
@@ -78,13 +98,8 @@ fn requests_in_turn_on_one_connection() {
 #[test]
 fn a_client_that_drops_its_connection_in_the_middle() {
     on_reiver(|| async {
-        let (stream, accepted) = pair().await?;
-        let gate = Gate::new();
-        let server = serve(accepted, gate.clone(), None, PATIENT);
-        let (mut sender, connection) = client(stream).await?;
-        let asking =
-            reiver::spawn(async move { sender.send_request(get("/gate")).await.map(drop) });
-        gate.entered.acquire().await?.forget();
+        let AtTheGate { gate, server, sender: _sender, connection, asking } =
+            at_the_gate(None).await?;
         connection.abort();
         assert!(connection.await.unwrap_err().is_cancelled());
         let error = asking.await?.unwrap_err();
@@ -99,13 +114,8 @@ fn a_client_that_drops_its_connection_in_the_middle() {
 #[test]
 fn a_server_that_drops_its_connection_in_the_middle() {
     on_reiver(|| async {
-        let (stream, accepted) = pair().await?;
-        let gate = Gate::new();
-        let server = serve(accepted, gate.clone(), None, PATIENT);
-        let (mut sender, connection) = client(stream).await?;
-        let asking =
-            reiver::spawn(async move { sender.send_request(get("/gate")).await.map(drop) });
-        gate.entered.acquire().await?.forget();
+        let AtTheGate { gate, server, sender: _sender, connection, asking } =
+            at_the_gate(None).await?;
         server.abort();
         assert!(asking.await?.unwrap_err().is_incomplete_message());
         let _ = connection.await?;
@@ -117,14 +127,9 @@ fn a_server_that_drops_its_connection_in_the_middle() {
 #[test]
 fn graceful_shutdown_finishes_the_request_it_is_in() {
     on_reiver(|| async {
-        let (stream, accepted) = pair().await?;
         let (stop, stopped) = oneshot::channel();
-        let gate = Gate::new();
-        let server = serve(accepted, gate.clone(), Some(stopped), PATIENT);
-        let (mut sender, connection) = client(stream).await?;
-        let asking = sender.send_request(get("/gate"));
-        let asking = reiver::spawn(asking);
-        gate.entered.acquire().await?.forget();
+        let AtTheGate { gate, server, sender, connection, asking } =
+            at_the_gate(Some(stopped)).await?;
         stop.send(()).unwrap();
         reiver::task::yield_now().await;
         gate.open.add_permits(1);

@@ -4,6 +4,7 @@ use crate::http::{Body, Gate, answer, body, get, post};
 use crate::support::{Fallible, noise, on_reiver, pair};
 use hyper::client::conn::http2::SendRequest;
 use hyper::service::service_fn;
+use hyper::{Response, body::Incoming};
 use reiver::hyper::{HyperExecutor, HyperIo, HyperTimer};
 use reiver::net::TcpStream;
 use reiver::sync::oneshot;
@@ -13,6 +14,8 @@ use std::pin::pin;
 use std::sync::Arc;
 
 type Task = JoinHandle<Result<(), hyper::Error>>;
+/// A request that is under way.
+type Asking = JoinHandle<Result<Response<Incoming>, hyper::Error>>;
 
 fn serve(stream: TcpStream, gate: Arc<Gate>, stop: oneshot::Receiver<()>) -> Task {
     reiver::spawn(async move {
@@ -38,15 +41,39 @@ async fn client(stream: TcpStream) -> Fallible<(SendRequest<Body>, Task)> {
     Ok((sender, reiver::spawn(connection)))
 }
 
+/// Both ends of a connection.
+struct Connected {
+    gate: Arc<Gate>,
+    stop: oneshot::Sender<()>,
+    server: Task,
+    sender: SendRequest<Body>,
+    connection: Task,
+}
+
+async fn connected() -> Fallible<Connected> {
+    let (stream, accepted) = pair().await?;
+    let gate = Gate::new();
+    let (stop, stopped) = oneshot::channel();
+    let server = serve(accepted, gate.clone(), stopped);
+    let (sender, connection) = client(stream).await?;
+    Ok(Connected { gate, stop, server, sender, connection })
+}
+
+impl Connected {
+    /// Begins ten requests, and waits until all are at the gate.
+    async fn ten_at_the_gate(&mut self) -> Fallible<Vec<Asking>> {
+        let sender = &mut self.sender;
+        let asking = (0..10).map(|_| reiver::spawn(sender.send_request(get("/gate")))).collect();
+        self.gate.entered.acquire_many(10).await?.forget();
+        Ok(asking)
+    }
+}
+
 #[test]
 fn many_streams() {
     const STREAMS: usize = 200;
     on_reiver(|| async {
-        let (stream, accepted) = pair().await?;
-        let gate = Gate::new();
-        let (_stop, stopped) = oneshot::channel();
-        let server = serve(accepted, gate.clone(), stopped);
-        let (sender, connection) = client(stream).await?;
+        let Connected { gate, stop: _stop, server, sender, connection } = connected().await?;
         let mut streams = JoinSet::new();
         for n in 0..STREAMS {
             let mut sender = sender.clone();
@@ -86,11 +113,7 @@ fn many_streams() {
 #[test]
 fn one_stream_that_is_dropped_leaves_the_others() {
     on_reiver(|| async {
-        let (stream, accepted) = pair().await?;
-        let gate = Gate::new();
-        let (_stop, stopped) = oneshot::channel();
-        let server = serve(accepted, gate.clone(), stopped);
-        let (mut sender, connection) = client(stream).await?;
+        let Connected { gate, stop: _stop, server, mut sender, connection } = connected().await?;
         let asking = reiver::spawn(sender.send_request(get("/gate")));
         gate.entered.acquire().await?.forget();
         asking.abort();
@@ -105,20 +128,14 @@ fn one_stream_that_is_dropped_leaves_the_others() {
 #[test]
 fn a_connection_that_is_dropped_ends_all_its_streams() {
     on_reiver(|| async {
-        let (stream, accepted) = pair().await?;
-        let gate = Gate::new();
-        let (_stop, stopped) = oneshot::channel();
-        let server = serve(accepted, gate.clone(), stopped);
-        let (mut sender, connection) = client(stream).await?;
-        let asking: Vec<_> =
-            (0..10).map(|_| reiver::spawn(sender.send_request(get("/gate")))).collect();
-        gate.entered.acquire_many(10).await?.forget();
-        server.abort();
+        let mut all = connected().await?;
+        let asking = all.ten_at_the_gate().await?;
+        all.server.abort();
         for asking in asking {
             asking.await?.map(drop).unwrap_err();
         }
-        gate.left.acquire_many(10).await?.forget();
-        let _ = connection.await?;
+        all.gate.left.acquire_many(10).await?.forget();
+        let _ = all.connection.await?;
         Ok(())
     });
 }
@@ -126,21 +143,15 @@ fn a_connection_that_is_dropped_ends_all_its_streams() {
 #[test]
 fn graceful_shutdown_finishes_the_streams_that_are_open() {
     on_reiver(|| async {
-        let (stream, accepted) = pair().await?;
-        let gate = Gate::new();
-        let (stop, stopped) = oneshot::channel();
-        let server = serve(accepted, gate.clone(), stopped);
-        let (mut sender, connection) = client(stream).await?;
-        let asking: Vec<_> =
-            (0..10).map(|_| reiver::spawn(sender.send_request(get("/gate")))).collect();
-        gate.entered.acquire_many(10).await?.forget();
-        stop.send(()).unwrap();
+        let mut all = connected().await?;
+        let asking = all.ten_at_the_gate().await?;
+        all.stop.send(()).unwrap();
         reiver::task::yield_now().await;
-        gate.open.add_permits(10);
+        all.gate.open.add_permits(10);
         for asking in asking {
             assert_eq!(body(asking.await??).await?, "through the gate");
         }
-        server.await??;
-        Ok(connection.await??)
+        all.server.await??;
+        Ok(all.connection.await??)
     });
 }
