@@ -6,11 +6,12 @@ mod service;
 use reiver::runtime::{Builder, Rescue, Runtime, inspect};
 use reiver::task;
 use rustix::process::{Signal, getpid, kill_process};
-use service::{PATIENCE, Service, ask};
+use service::{PATIENCE, Service};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -42,20 +43,37 @@ fn spawn(runtime: &Runtime, name: &str, future: impl Future<Output = ()> + Send 
     task::Builder::new().name(name).spawn_on(future, runtime.handle()).unwrap();
 }
 
+/// So that a failing test ends its threads.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
 #[test]
 fn the_service_shows_its_tree() {
     let service = Service::start_with(|command| _ = command.env("REIVER_DEBUG", "1"));
-    let mut stream = service.connect();
-    ask(&mut stream, "/blocking");
     let process = service.process.id();
-    let tree = reiver("pstree", process, |tree| {
-        tree.contains("waits for input, fd ") && tree.contains("blocking job ")
+    // A request takes 100 ms: there is always one.
+    let done = AtomicBool::new(false);
+    let tree = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Relaxed) {
+                service.get("/blocking");
+            }
+        });
+        let _done = SetOnDrop(&done);
+        reiver("pstree", process, |tree| {
+            tree.contains("waits for input, fd ") && tree.contains("blocking job ")
+        })
     });
     // What runs everything, below it the connection, and below that the job that it waits for.
     let lines: Vec<&str> = tree.lines().collect();
     let find = |text: &str| lines.iter().position(|line| line.contains(text)).expect(text);
     let depth = |line: usize| lines[line].find(|c: char| c.is_ascii_alphabetic()).unwrap();
-    let (job, waiter) = (find("blocking job "), find("waits for a blocking job"));
+    let (job, waiter) = (find("─ blocking job "), find("waits for blocking job "));
     assert!(waiter < job && depth(waiter) < depth(job), "{tree}");
     assert!(depth(find("task ")) < depth(waiter), "{tree}");
     assert!(tree.contains("examples/service.rs:"), "{tree}");

@@ -216,7 +216,7 @@ impl Waiting {
 
 impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
+        let what = match self.kind {
             WaitKind::Unknown => "something else",
             WaitKind::Read => "input",
             WaitKind::Write => "room for output",
@@ -234,13 +234,17 @@ impl fmt::Display for Waiting {
             WaitKind::Barrier => "a barrier",
             WaitKind::Once => "a value that is set once",
             WaitKind::Cancellation => "a cancellation",
-            WaitKind::Join => "a task",
-            WaitKind::Blocking => "a blocking job",
+            WaitKind::Join => "task",
+            WaitKind::Blocking => "blocking job",
             WaitKind::Tasks => "any of its tasks",
             WaitKind::LocalSet => "the tasks of a local set",
             WaitKind::Room => "room in the queue of blocking jobs",
             WaitKind::Signal => "a signal",
-        })?;
+        };
+        if matches!(self.kind, WaitKind::Join | WaitKind::Blocking) && self.task().is_none() {
+            f.write_str("a ")?;
+        }
+        f.write_str(what)?;
         if let Some(fd) = self.descriptor() {
             write!(f, ", fd {fd}")?;
         } else if let Some(task) = self.task() {
