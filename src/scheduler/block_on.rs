@@ -299,6 +299,7 @@ impl Guest {
             shared.in_use.store(seat + 1, Relaxed);
         }
         drop(guests);
+        let deque = deque.unwrap_or_else(|| shared.slots[seat].equip());
         Some(Self { shared: shared.clone(), seat, deque: Some(deque) })
     }
 
@@ -326,9 +327,9 @@ impl Drop for Guest {
         let mut guests = self.shared.guests.lock();
         let is_spare = self.seat >= self.shared.first_spare();
         let list = if is_spare { &mut guests.spare } else { &mut guests.free };
-        list.extend(self.deque.take().map(|deque| (self.seat, deque)));
+        list.extend(self.deque.take().map(|deque| (self.seat, Some(deque))));
         // The lowest is taken next: few slots are looked at where few are used.
-        list.sort_unstable_by_key(|&(seat, _)| Reverse(seat));
+        list.sort_unstable_by_key(|(seat, _)| Reverse(*seat));
         // Relaxed: as in `take`.
         self.shared.in_use.store(guests.end(self.shared.slots.len()), Relaxed);
         // All of them: one may have got what it waited for in another way, and be gone.
