@@ -16,6 +16,7 @@ use super::block_on::Guest;
 use super::doze::Bed;
 use super::gate::Fences;
 use super::monitor::SlowPoll;
+use super::rounds;
 use super::worker::{Root, Worker};
 use crate::primitive::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use crate::primitive::{Arc, in_model};
@@ -65,7 +66,7 @@ pub(crate) struct Rescuer {
     pub(super) fences: Fences,
     pub(super) balance: Balance,
     /// Where the monitor sleeps.
-    pub(super) bed: Bed,
+    pub(super) bed: Arc<Bed>,
     /// A task has blocked a thread in `block_on`, whose own future had to wait for it: these threads run
     /// no tasks any more.
     roots_alone: AtomicBool,
@@ -91,7 +92,7 @@ impl Rescuer {
             settings,
             fences,
             balance: Balance::new(),
-            bed: Bed::new(fences),
+            bed: rounds::bed(fences),
             roots_alone: AtomicBool::new(false),
             rescues: AtomicU64::new(0),
             slow_polls: AtomicU64::new(0),
