@@ -66,7 +66,9 @@ fn the_service_shows_its_tree() {
         });
         let _done = SetOnDrop(&done);
         reiver("pstree", process, |tree| {
-            tree.contains("waits for input, fd ") && tree.contains("blocking job ")
+            ["waits for input, fd ", "waits for blocking job ", "─ blocking job "]
+                .iter()
+                .all(|text| tree.contains(text))
         })
     });
     // What runs everything, below it the connection, and below that the job that it waits for.

@@ -150,8 +150,8 @@ impl fmt::Display for TaskInfo {
     }
 }
 
-/// What a waiting task waits for, as far as it is known: of several things that it waits for at once, the one
-/// that its future came to last, and beside it a timer.
+/// What a waiting task waits for, as far as it is known: of several things that it waits for at once the most
+/// telling, by the order of [`WaitKind`], and beside it a timer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waiting {
     kind: WaitKind,

@@ -2,92 +2,94 @@
 //! whoever polled the task reads.
 //!
 //! Leaving one is a few stores into a thread-local, and nothing looks at it that decides anything: listings
-//! show it (`task/harness.rs` keeps it with the task). Of several that one poll leaves the last is kept, and
-//! beside it the last timer: `timeout` around a `read` waits for both, and the read is what people ask
-//! for.
+//! show it (`task/harness.rs` keeps it with the task). Of several that one poll leaves the most telling is kept, by
+//! the order of [`WaitKind`], and beside it the last timer: `timeout` around a `read` waits for both, and the read
+//! is what people ask for. (The last one of all would be whatever a `select!` happened to poll last.)
 
 use crate::primitive::local;
 use std::cell::Cell;
 
-/// What a waiting task waits for.
+/// What a waiting task waits for. Of several things that it waits for at once, as in a `select!`, a listing shows
+/// the one that comes last here: a connection that waits for a job, for input, and for the word to end waits
+/// above all for the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum WaitKind {
     /// Something that does not say: a future that is not reiver's.
     Unknown,
-    /// Input: of a socket, a pipe, any descriptor.
-    Read,
-    /// Room for output, likewise.
-    Write,
     /// A timer and nothing else.
     Timer,
-    /// A value from a channel or a queue.
-    Receive,
-    /// Room in a channel or a queue.
-    Send,
+    /// A signal.
+    Signal,
     /// The other side of a channel to go away.
     Closed,
-    /// A `Mutex`.
-    Mutex,
-    /// An `RwLock`.
-    RwLock,
-    /// Permits of a `Semaphore`.
-    Semaphore,
-    /// A token of a `CapacityLimiter`.
-    Limiter,
+    /// A `CancellationToken`.
+    Cancellation,
     /// A `Notify`.
     Notify,
     /// An `Event`.
     Event,
     /// A `Condition`.
     Condition,
-    /// A `Barrier`.
-    Barrier,
-    /// The value of a `OnceCell` or a `SetOnce`.
-    Once,
-    /// A `CancellationToken`.
-    Cancellation,
-    /// The end of a task.
-    Join,
-    /// The end of a blocking job. Without records of tasks it shows as [`Join`](Self::Join).
-    Blocking,
+    /// A value from a channel or a queue.
+    Receive,
     /// The end of any of several tasks: of a `JoinSet`, a `JoinMap`, a scope.
     Tasks,
     /// The tasks of a `LocalSet`.
     LocalSet,
+    /// Room in a channel or a queue.
+    Send,
     /// Room in the queue of the pool for blocking jobs.
     Room,
-    /// A signal.
-    Signal,
+    /// A `Barrier`.
+    Barrier,
+    /// The value of a `OnceCell` or a `SetOnce`.
+    Once,
+    /// Permits of a `Semaphore`.
+    Semaphore,
+    /// A token of a `CapacityLimiter`.
+    Limiter,
+    /// An `RwLock`.
+    RwLock,
+    /// A `Mutex`.
+    Mutex,
+    /// Room for output, likewise.
+    Write,
+    /// Input: of a socket, a pipe, any descriptor.
+    Read,
+    /// The end of a task.
+    Join,
+    /// The end of a blocking job. Without records of tasks it shows as [`Join`](Self::Join).
+    Blocking,
 }
 
 impl WaitKind {
     /// All of them, in the order of their numbers.
     const ALL: [Self; 23] = [
         Self::Unknown,
-        Self::Read,
-        Self::Write,
         Self::Timer,
-        Self::Receive,
-        Self::Send,
+        Self::Signal,
         Self::Closed,
-        Self::Mutex,
-        Self::RwLock,
-        Self::Semaphore,
-        Self::Limiter,
+        Self::Cancellation,
         Self::Notify,
         Self::Event,
         Self::Condition,
-        Self::Barrier,
-        Self::Once,
-        Self::Cancellation,
-        Self::Join,
-        Self::Blocking,
+        Self::Receive,
         Self::Tasks,
         Self::LocalSet,
+        Self::Send,
         Self::Room,
-        Self::Signal,
+        Self::Barrier,
+        Self::Once,
+        Self::Semaphore,
+        Self::Limiter,
+        Self::RwLock,
+        Self::Mutex,
+        Self::Write,
+        Self::Read,
+        Self::Join,
+        Self::Blocking,
     ];
 }
 
@@ -142,8 +144,11 @@ pub(crate) fn clear() {
 pub(crate) fn wait(kind: WaitKind, object: u64) {
     // The thread-local has no destructor: it is there as long as the thread.
     NOTED.with(|noted| {
-        noted.code.set(noted.code.get() & TIMER | kind as u8);
-        noted.object.set(object);
+        let before = noted.code.get();
+        if kind as u8 >= before & !TIMER {
+            noted.code.set(before & TIMER | kind as u8);
+            noted.object.set(object);
+        }
     });
 }
 
@@ -186,12 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn the_last_note_and_the_last_timer_are_kept() {
+    fn the_most_telling_note_and_the_last_timer_are_kept() {
         clear();
         assert_eq!(Note::decode(read().code), (WaitKind::Unknown, false));
         timer(7);
         assert_eq!(Note::decode(read().code), (WaitKind::Timer, true));
+        wait(WaitKind::Read, 2);
         wait(WaitKind::Read, 3);
+        wait(WaitKind::Receive, 4);
         timer(9);
         let note = read();
         assert_eq!((note.object, note.until), (3, 9));
