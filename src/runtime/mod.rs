@@ -21,7 +21,7 @@ mod report;
 mod tests;
 
 pub use crate::blocking::{Histogram, Running as BlockingJob};
-pub use crate::scheduler::{Activity, Frame, Rescue, SlowPoll};
+pub use crate::scheduler::{Activity, Frame, Rescue, SlowPoll, Subject};
 pub use crate::task::{TaskInfo, UnhandledPanic, Waiting};
 pub use crate::util::note::WaitKind;
 pub use builder::Builder;

@@ -8,6 +8,7 @@ mod doze;
 mod explored;
 mod gate;
 mod idle;
+mod jobs;
 mod monitor;
 mod pace;
 mod park;
@@ -32,7 +33,7 @@ pub use doze::Bed;
 pub use gate::{Back, Fences, Gate, View};
 #[allow(unused_imports)]
 pub use idle::{Asleep, Idle, Search};
-pub use monitor::{Activity, SlowPoll};
+pub use monitor::{Activity, SlowPoll, Subject};
 #[allow(unused_imports)]
 pub use park::{Blocking, Parker, Unpark};
 #[allow(unused_imports)]
