@@ -113,12 +113,18 @@ struct Guests {
 type Free = (usize, Option<deque::Worker<Runnable>>);
 
 impl Guests {
+    /// Takes a slot back. The lowest is taken next: few slots are looked at where few are used.
+    fn give_back(&mut self, free: Free, is_spare: bool) {
+        let list = if is_spare { &mut self.spare } else { &mut self.free };
+        let place = list.partition_point(|(seat, _)| *seat > free.0);
+        list.insert(place, free);
+    }
+
     /// The end of the slots that have an owner, of `slots` in all.
     fn end(&self, slots: usize) -> usize {
-        let free = self.free.iter().chain(&self.spare).map(|(seat, _)| *seat);
-        let mut free: Vec<_> = free.collect();
-        free.sort_unstable();
-        let at_the_end = free.iter().rev().zip((0..slots).rev()).take_while(|(a, b)| **a == *b);
+        // From the highest down, as they stand in the lists.
+        let free = self.spare.iter().chain(&self.free).map(|(seat, _)| *seat);
+        let at_the_end = free.zip((0..slots).rev()).take_while(|(free, seat)| free == seat);
         slots - at_the_end.count()
     }
 }
