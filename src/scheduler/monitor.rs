@@ -265,7 +265,7 @@ impl Monitor {
     /// Until when to sleep; `None`: until somebody wakes up.
     fn wait(&mut self, findings: &Findings) -> Option<Duration> {
         self.calm = if findings.busy { 0 } else { self.calm + 1 };
-        let is_alert = self.rescued.is_some_and(|at| at.elapsed() < ALERT_FOR);
+        let is_alert = self.rescued.is_some_and(|at| clock::now().duration_since(at) < ALERT_FOR);
         match self.calm {
             0 if findings.suspects && self.shared.rescue.is_on() || is_alert => Some(ALERT),
             CALM.. => None,
