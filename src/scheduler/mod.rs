@@ -15,6 +15,7 @@ mod rescue;
 mod rounds;
 mod shutdown;
 mod slot;
+mod stuck;
 mod tend;
 mod time;
 mod worker;
@@ -55,6 +56,7 @@ use crate::util::pad::Pad;
 use doom::Doom;
 use rescue::Rescuer;
 use slot::Slot;
+use std::collections::HashSet;
 use std::future::Future;
 use std::panic::Location;
 use std::sync::Weak;
@@ -94,6 +96,8 @@ pub struct Shared {
     /// Blocking jobs that must end before a paused clock may jump.
     holding_clock: Mutex<usize>,
     doom: Doom,
+    /// Whether a record is kept of each task.
+    recorded: bool,
     pub(crate) threads: Threads,
     /// Who runs the tasks of this runtime instead of workers. Only model builds have such runtimes.
     explored: Explored<Box<dyn Engine>>,
@@ -128,7 +132,6 @@ impl Guests {
         slots - at_the_end.count()
     }
 }
-
 /// The worker halves of the permanent slots, for the threads that will own them.
 pub(crate) struct Seats(Vec<deque::Worker<Runnable>>);
 
@@ -154,6 +157,7 @@ impl Shared {
         pool: impl FnOnce(Weak<Self>) -> Pool,
         explored: Explored<Box<dyn Engine>>,
     ) -> io::Result<(Arc<Self>, Seats)> {
+        let recorded = settings.records;
         let rescue = Rescuer::new(settings, workers);
         // A current-thread runtime has one slot: whoever calls `block_on` is its only worker.
         let guests = if workers == 0 { 1 } else { guests() };
@@ -183,6 +187,7 @@ impl Shared {
             closed: AtomicBool::new(false),
             holding_clock: Mutex::new(0),
             doom: Doom::new(),
+            recorded,
             threads: Threads::default(),
             explored,
         });
@@ -213,10 +218,11 @@ impl Shared {
     pub(crate) unsafe fn spawn_as<F: Future>(
         self: &Arc<Self>,
         future: F,
-        given: Given,
+        mut given: Given,
         location: &'static Location<'static>,
         why: Why,
     ) -> JoinHandle<F::Output> {
+        given.recorded = self.recorded;
         current::worker_of(Arc::as_ptr(self), |worker| {
             let home = worker.map_or_else(|| self.outside_home(), Worker::seat);
             let spawn = Spawn {
@@ -352,12 +358,17 @@ impl Shared {
 
     /// Live tasks.
     pub(crate) fn dump(&self) -> Vec<TaskInfo> {
-        self.registry.dump()
+        let mut tasks = self.registry.dump();
+        let jobs: HashSet<Id> = self.pool.jobs().iter().map(|job| job.task().id()).collect();
+        for task in &mut tasks {
+            task.complete(|tick| self.driver.clock().until(tick), |id| jobs.contains(&id));
+        }
+        tasks
     }
 
     /// The name of a live task.
     fn name_of(&self, id: Id) -> Option<String> {
-        let task = self.dump().into_iter().find(|task| task.id() == id)?;
+        let task = self.registry.dump().into_iter().find(|task| task.id() == id)?;
         task.name().map(str::to_owned)
     }
 

@@ -59,13 +59,13 @@ pub enum Activity {
 /// A poll that took too long, while it was still going on.
 #[derive(Debug, Clone)]
 pub struct SlowPoll {
-    id: Option<Id>,
-    name: Option<String>,
-    location: Option<&'static Location<'static>>,
-    elapsed: Duration,
-    activity: Activity,
-    is_rescued: bool,
-    stack: Vec<Frame>,
+    pub(super) id: Option<Id>,
+    pub(super) name: Option<String>,
+    pub(super) location: Option<&'static Location<'static>>,
+    pub(super) elapsed: Duration,
+    pub(super) activity: Activity,
+    pub(super) is_rescued: bool,
+    pub(super) stack: Vec<Frame>,
 }
 
 impl SlowPoll {

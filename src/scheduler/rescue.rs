@@ -48,12 +48,14 @@ pub(crate) struct Settings {
     pub(crate) slow_poll: Duration,
     /// `None`: a line on stderr.
     pub(crate) listener: Option<Listener>,
+    /// Whether a record is kept of each task.
+    pub(crate) records: bool,
 }
 
 impl Settings {
     /// Nobody looks.
     pub(super) fn off() -> Self {
-        Self { rescue: Rescue::Off, slow_poll: Duration::MAX, listener: None }
+        Self { rescue: Rescue::Off, slow_poll: Duration::MAX, listener: None, records: false }
     }
 }
 
