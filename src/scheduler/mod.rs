@@ -337,7 +337,7 @@ impl Shared {
     /// Makes everybody look around.
     fn unpark_all(&self) {
         (0..self.slots.len()).for_each(|seat| self.unpark(seat));
-        self.rescue.bed.someone_awake();
+        self.rescue.rounds.bed.someone_awake();
     }
 
     /// Whether anybody could take a task from anywhere.
@@ -409,8 +409,7 @@ impl Shared {
     /// Where a thread that is no worker puts what a slot must keep for it, such as a timer. Spread by
     /// the address of the stack, so that many threads do not meet at one lock.
     pub(crate) fn any_seat(&self) -> usize {
-        let place = 0u8;
-        ((&raw const place).addr() >> 16) % self.workers.max(1)
+        thread::place() % self.workers.max(1)
     }
 
     /// Where the calling thread's things belong: its own slot if it is a worker of this runtime.

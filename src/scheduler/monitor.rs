@@ -249,6 +249,7 @@ pub(super) enum Pace {
 }
 
 /// The monitor of one runtime.
+#[derive(Debug)]
 pub(super) struct Monitor {
     shared: Arc<Shared>,
     /// By seat, as far as they were ever in use.

@@ -13,10 +13,9 @@
 
 use super::Shared;
 use super::block_on::Guest;
-use super::doze::Bed;
 use super::gate::Fences;
 use super::monitor::SlowPoll;
-use super::rounds;
+use super::rounds::Rounds;
 use super::worker::{Root, Worker};
 use crate::primitive::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use crate::primitive::{Arc, in_model};
@@ -73,8 +72,8 @@ pub(crate) struct Rescuer {
     pub(super) settings: Settings,
     pub(super) fences: Fences,
     pub(super) balance: Balance,
-    /// Where the monitor sleeps.
-    pub(super) bed: Arc<Bed>,
+    /// Those of the monitor that looks after this runtime.
+    pub(super) rounds: Arc<Rounds>,
     /// A task has blocked a thread in `block_on`, whose own future had to wait for it: these threads run
     /// no tasks any more.
     roots_alone: AtomicBool,
@@ -100,7 +99,7 @@ impl Rescuer {
             settings,
             fences,
             balance: Balance::new(),
-            bed: rounds::bed(fences),
+            rounds: Rounds::of_process(fences),
             roots_alone: AtomicBool::new(false),
             rescues: AtomicU64::new(0),
             slow_polls: AtomicU64::new(0),
@@ -255,7 +254,7 @@ impl Shared {
             self.rescue.balance.back();
         }
         // To send sleeping stand-ins home.
-        self.rescue.bed.someone_awake();
+        self.rescue.rounds.bed.someone_awake();
     }
 
     /// Makes sure that work, timers and events are looked after while somebody is stuck. `false`: it failed,
