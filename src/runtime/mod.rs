@@ -19,6 +19,7 @@ mod metrics;
 mod report;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 pub use crate::blocking::{Histogram, Running as BlockingJob};
 pub use crate::scheduler::{Activity, Frame, Rescue, SlowPoll, Subject};
