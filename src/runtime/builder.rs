@@ -3,7 +3,7 @@
 use super::{Handle, Runtime};
 use crate::blocking::{Body, Config, Pool};
 use crate::primitive::{Arc, explore, num_cpus, thread};
-use crate::scheduler::{self, Listener, Rescue, Settings, Shared, SlowPoll};
+use crate::scheduler::{self, Hook, Hooks, Listener, Rescue, Settings, Shared, SlowPoll};
 use crate::task::UnhandledPanic;
 use crate::util::abort::AbortOnUnwind;
 use std::sync::Weak;
@@ -18,7 +18,6 @@ const MAX_WORKERS: usize = 32_768;
 const SLOW_POLL: Duration = Duration::from_millis(100);
 
 type NameFn = Arc<dyn Fn() -> String + Send + Sync>;
-type Hook = Arc<dyn Fn() + Send + Sync>;
 
 /// Builds a [`Runtime`].
 ///
@@ -49,6 +48,7 @@ pub struct Builder {
     rescue: Rescue,
     slow_poll: Option<Duration>,
     on_slow_poll: Option<Listener>,
+    hooks: Hooks,
     on_panic: UnhandledPanic,
 }
 
@@ -85,6 +85,7 @@ impl Builder {
             rescue: Rescue::On,
             slow_poll: None,
             on_slow_poll: None,
+            hooks: Hooks::default(),
             on_panic: UnhandledPanic::Ignore,
         }
     }
@@ -178,6 +179,91 @@ impl Builder {
     /// aborts the process.
     pub fn on_thread_stop<F: Fn() + Send + Sync + 'static>(&mut self, f: F) -> &mut Self {
         self.on_thread_stop = Some(Arc::new(f));
+        self
+    }
+
+    /// Called on a worker that has found nothing to do, before it sleeps. It may yet find something, and then
+    /// does not sleep. What the function spawns or wakes is found. A panic in it aborts the process.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    /// static SLEEPS: AtomicU64 = AtomicU64::new(0);
+    /// let runtime = reiver::runtime::Builder::new_current_thread()
+    ///     .on_thread_park(|| _ = SLEEPS.fetch_add(1, Relaxed))
+    ///     .build()?;
+    /// runtime.block_on(reiver::time::sleep(std::time::Duration::from_millis(1)));
+    /// assert!(SLEEPS.load(Relaxed) > 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn on_thread_park<F: Fn() + Send + Sync + 'static>(&mut self, f: F) -> &mut Self {
+        self.hooks.park = Some(Arc::new(f));
+        self
+    }
+
+    /// Called on a worker after each call of [`on_thread_park`](Self::on_thread_park)'s, when it has slept
+    /// or found something to do. A panic in it aborts the process.
+    pub fn on_thread_unpark<F: Fn() + Send + Sync + 'static>(&mut self, f: F) -> &mut Self {
+        self.hooks.unpark = Some(Arc::new(f));
+        self
+    }
+
+    /// The runtime's name: see [`Handle::name`].
+    ///
+    /// # Panics
+    ///
+    /// If it is empty.
+    #[track_caller]
+    pub fn name(&mut self, name: impl Into<String>) -> &mut Self {
+        let name = name.into();
+        assert!(!name.trim().is_empty(), "a runtime's name must not be empty");
+        self.hooks.name = Some(name.into());
+        self
+    }
+
+    /// Accepted as tokio has it. A busy worker looks at the poller and the timers by the clock, every 50 µs.
+    ///
+    /// # Panics
+    ///
+    /// If `polls` is 0.
+    #[track_caller]
+    pub fn event_interval(&mut self, polls: u32) -> &mut Self {
+        assert!(polls > 0, "event_interval must be at least 1");
+        self
+    }
+
+    /// Accepted as tokio has it. A busy worker takes its share of what other threads spawned by the clock,
+    /// every 50 µs.
+    ///
+    /// # Panics
+    ///
+    /// If `polls` is 0.
+    #[track_caller]
+    pub fn global_queue_interval(&mut self, polls: u32) -> &mut Self {
+        assert!(polls > 0, "global_queue_interval must be at least 1");
+        self
+    }
+
+    /// Accepted as tokio has it: how many events are taken from the poller at a time is fixed.
+    ///
+    /// # Panics
+    ///
+    /// If `events` is 0.
+    #[track_caller]
+    pub fn max_io_events_per_tick(&mut self, events: usize) -> &mut Self {
+        assert!(events > 0, "max_io_events_per_tick must be at least 1");
+        self
+    }
+
+    /// Accepted as [`max_io_events_per_tick`](Self::max_io_events_per_tick).
+    ///
+    /// # Panics
+    ///
+    /// If `events` is 0.
+    #[track_caller]
+    pub fn max_io_events_per_busy_tick(&mut self, events: usize) -> &mut Self {
+        assert!(events > 0, "max_io_events_per_busy_tick must be at least 1");
         self
     }
 
@@ -352,6 +438,7 @@ impl Builder {
             rescue: if is_idle { Rescue::Off } else { self.rescue },
             slow_poll: self.slow_poll.unwrap_or(SLOW_POLL),
             listener: self.on_slow_poll.clone(),
+            hooks: self.hooks.clone(),
         }
     }
 

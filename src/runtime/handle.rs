@@ -1,6 +1,6 @@
 //! A handle to a runtime, and the current one.
 
-use super::{BlockingJob, RuntimeFlavor, RuntimeMetrics};
+use super::{BlockingJob, Id, RuntimeFlavor, RuntimeMetrics};
 use crate::primitive::Arc;
 use crate::scheduler::{self, Entered, Share, Shared};
 use crate::task::{Given, JoinHandle, TaskInfo};
@@ -134,6 +134,24 @@ impl Handle {
             0 => RuntimeFlavor::CurrentThread,
             _ => RuntimeFlavor::MultiThread,
         }
+    }
+
+    /// The runtime's number.
+    pub fn id(&self) -> Id {
+        Id::of(Arc::as_ptr(&self.0))
+    }
+
+    /// The runtime's name, if its [builder](super::Builder::name) gave it one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = reiver::runtime::Builder::new_multi_thread().name("raid").build()?;
+    /// assert_eq!(runtime.handle().name(), Some("raid"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn name(&self) -> Option<&str> {
+        self.0.hooks.name.as_deref()
     }
 
     /// What the runtime has counted.

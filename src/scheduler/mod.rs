@@ -7,6 +7,7 @@ mod doom;
 mod doze;
 mod explored;
 mod gate;
+mod hooks;
 mod idle;
 mod monitor;
 mod pace;
@@ -28,6 +29,7 @@ pub use crate::primitive::watch::Frame;
 pub use doze::Bed;
 #[allow(unused_imports)]
 pub use gate::{Back, Fences, Gate, View};
+pub(crate) use hooks::{Hook, Hooks};
 #[allow(unused_imports)]
 pub use idle::{Asleep, Idle, Search};
 pub use monitor::{Activity, SlowPoll};
@@ -87,6 +89,7 @@ pub struct Shared {
     pub(crate) pool: Pool,
     tenders: Tenders,
     pub(crate) rescue: Rescuer,
+    pub(crate) hooks: Hooks,
     registry: Registry,
     /// The runtime shuts down: no task is accepted, and workers end when the last is gone.
     closed: AtomicBool,
@@ -143,10 +146,11 @@ impl Shared {
 
     fn with_engine(
         workers: usize,
-        settings: Settings,
+        mut settings: Settings,
         pool: impl FnOnce(Weak<Self>) -> Pool,
         explored: Explored<Box<dyn Engine>>,
     ) -> io::Result<(Arc<Self>, Seats)> {
+        let hooks = std::mem::take(&mut settings.hooks);
         let rescue = Rescuer::new(settings, workers);
         // A current-thread runtime has one slot: whoever calls `block_on` is its only worker.
         let guests = if workers == 0 { 1 } else { guests() };
@@ -172,6 +176,7 @@ impl Shared {
             // The permanent workers' threads are about to come.
             tenders: Tenders::new(seats, workers),
             rescue,
+            hooks,
             registry: Registry::new(seats + homes),
             closed: AtomicBool::new(false),
             holding_clock: Mutex::new(0),
@@ -379,6 +384,7 @@ impl Shared {
         WorkerCounters {
             polls: c.polls.get(),
             parks: c.parks.get(),
+            unparks: c.unparks.get(),
             steals: c.steals.get(),
             stolen: c.stolen.get(),
             wakes: c.wakes.get(),
@@ -411,6 +417,7 @@ impl fmt::Debug for Shared {
 pub(crate) struct WorkerCounters {
     pub(crate) polls: u64,
     pub(crate) parks: u64,
+    pub(crate) unparks: u64,
     pub(crate) steals: u64,
     pub(crate) stolen: u64,
     pub(crate) wakes: u64,

@@ -15,6 +15,7 @@ use super::Shared;
 use super::block_on::Guest;
 use super::doze::Bed;
 use super::gate::Fences;
+use super::hooks::Hooks;
 use super::monitor::SlowPoll;
 use super::worker::{Root, Worker};
 use crate::primitive::atomic::{AtomicBool, AtomicU64, Ordering::*};
@@ -48,12 +49,14 @@ pub(crate) struct Settings {
     pub(crate) slow_poll: Duration,
     /// `None`: a line on stderr.
     pub(crate) listener: Option<Listener>,
+    pub(crate) hooks: Hooks,
 }
 
 impl Settings {
     /// Nobody looks.
     pub(super) fn off() -> Self {
-        Self { rescue: Rescue::Off, slow_poll: Duration::MAX, listener: None }
+        let hooks = Hooks::default();
+        Self { rescue: Rescue::Off, slow_poll: Duration::MAX, listener: None, hooks }
     }
 }
 

@@ -8,6 +8,7 @@ mod gather;
 mod inherited;
 mod join_map;
 pub mod join_set;
+pub(crate) mod local_runtime;
 mod local_set;
 pub(crate) mod members;
 mod shield;
