@@ -2,8 +2,8 @@
 
 use super::{Handle, Runtime};
 use crate::blocking::{Body, Config, Pool};
-use crate::primitive::{Arc, explore, num_cpus, thread};
-use crate::scheduler::{self, Hook, Hooks, Listener, Rescue, Settings, Shared, SlowPoll};
+use crate::primitive::{Arc, explore, num_cpus};
+use crate::scheduler::{self, Hooks, Listener, Rescue, Settings, Shared, SlowPoll};
 use crate::task::UnhandledPanic;
 use crate::util::abort::AbortOnUnwind;
 use std::sync::Weak;
@@ -40,10 +40,7 @@ pub struct Builder {
     max_blocking_threads: usize,
     max_blocking_queue: Option<usize>,
     thread_name: NameFn,
-    thread_stack_size: Option<usize>,
     thread_keep_alive: Duration,
-    on_thread_start: Option<Hook>,
-    on_thread_stop: Option<Hook>,
     start_paused: bool,
     rescue: Rescue,
     slow_poll: Option<Duration>,
@@ -77,10 +74,7 @@ impl Builder {
             max_blocking_threads: 512,
             max_blocking_queue: None,
             thread_name: Arc::new(|| "reiver-worker".to_owned()),
-            thread_stack_size: None,
             thread_keep_alive: Duration::from_secs(10),
-            on_thread_start: None,
-            on_thread_stop: None,
             start_paused: false,
             rescue: Rescue::On,
             slow_poll: None,
@@ -158,7 +152,7 @@ impl Builder {
 
     /// The stack size of the runtime's threads in bytes. By default std's, 2 MiB.
     pub fn thread_stack_size(&mut self, bytes: usize) -> &mut Self {
-        self.thread_stack_size = Some(bytes);
+        self.hooks.stack_size = Some(bytes);
         self
     }
 
@@ -171,14 +165,14 @@ impl Builder {
     /// Called on each of the runtime's threads when it starts, inside the runtime's context. A panic in
     /// it aborts the process.
     pub fn on_thread_start<F: Fn() + Send + Sync + 'static>(&mut self, f: F) -> &mut Self {
-        self.on_thread_start = Some(Arc::new(f));
+        self.hooks.start = Some(Arc::new(f));
         self
     }
 
     /// Called on each of the runtime's threads when it ends, inside the runtime's context. A panic in it
     /// aborts the process.
     pub fn on_thread_stop<F: Fn() + Send + Sync + 'static>(&mut self, f: F) -> &mut Self {
-        self.on_thread_stop = Some(Arc::new(f));
+        self.hooks.stop = Some(Arc::new(f));
         self
     }
 
@@ -370,45 +364,32 @@ impl Builder {
             Flavor::CurrentThread => 0,
             Flavor::MultiThread => self.workers()?,
         };
-        let threads = self.threads();
-        let pool = |weak| self.pool(weak, threads.clone());
+        let pool = |weak| self.pool(weak);
         let (shared, seats) = Shared::new(workers, self.watch(), pool)?;
         shared.set_panic_policy(self.on_panic);
         if self.start_paused {
             shared.driver.clock().pause();
         }
-        let hooks = threads.clone();
-        shared.start(seats, |_| threads.builder(), move |body| hooks.around(body))?;
+        let hooks = self.hooks.clone();
+        shared.start(
+            seats,
+            |_| self.hooks.thread((self.thread_name)()),
+            move |body| {
+                hooks.around(body);
+            },
+        )?;
         Ok(Runtime { handle: Handle::new(shared), ended: false })
     }
 
-    fn pool(&self, weak: Weak<Shared>, threads: ThreadStart) -> Pool {
+    fn pool(&self, weak: Weak<Shared>) -> Pool {
         let config = Config {
             max_threads: self.max_blocking_threads,
             keep_alive: self.thread_keep_alive,
             max_queue: self.max_blocking_queue,
             ..Config::default()
         };
-        let runtime = weak.clone();
-        let start = move |body: Body| {
-            let (weak, hooks) = (weak.clone(), threads.clone());
-            let thread = threads.builder().spawn(move || {
-                // Gone only if the runtime is, and then the pool has nothing to run.
-                let Some(shared) = weak.upgrade() else { return };
-                let _abort = AbortOnUnwind::new("a thread hook of the runtime");
-                let _entered = scheduler::enter(shared);
-                let mut body = Some(body);
-                hooks.around(&mut || body.take().map_or((), Body::run));
-            })?;
-            drop(thread);
-            Ok(())
-        };
-        let after_job = move || {
-            if let Some(shared) = runtime.upgrade() {
-                shared.release_clock();
-            }
-        };
-        Pool::new(config, Box::new(start), Box::new(after_job))
+        let name = self.thread_name.clone();
+        blocking_pool(config, weak, self.hooks.clone(), move || name())
     }
 
     fn workers(&self) -> io::Result<usize> {
@@ -441,44 +422,35 @@ impl Builder {
             hooks: self.hooks.clone(),
         }
     }
-
-    fn threads(&self) -> ThreadStart {
-        ThreadStart {
-            name: self.thread_name.clone(),
-            stack_size: self.thread_stack_size,
-            start: self.on_thread_start.clone(),
-            stop: self.on_thread_stop.clone(),
-        }
-    }
 }
 
-/// How this runtime's threads begin and end.
-#[derive(Clone)]
-struct ThreadStart {
-    name: NameFn,
-    stack_size: Option<usize>,
-    start: Option<Hook>,
-    stop: Option<Hook>,
-}
-
-impl ThreadStart {
-    fn builder(&self) -> thread::Builder {
-        let builder = thread::Builder::new().name((self.name)());
-        match self.stack_size {
-            Some(bytes) => builder.stack_size(bytes),
-            None => builder,
+/// A pool for blocking jobs, whose threads are inside of the runtime.
+pub(crate) fn blocking_pool(
+    config: Config,
+    runtime: Weak<Shared>,
+    hooks: Hooks,
+    name: impl Fn() -> String + Send + Sync + 'static,
+) -> Pool {
+    let weak = runtime.clone();
+    let start = move |body: Body| {
+        let (weak, hooks) = (weak.clone(), hooks.clone());
+        let thread = hooks.thread(name()).spawn(move || {
+            // Gone only if the runtime is, and then the pool has nothing to run.
+            let Some(shared) = weak.upgrade() else { return };
+            let _abort = AbortOnUnwind::new("a thread hook of the runtime");
+            let _entered = scheduler::enter(shared);
+            let mut body = Some(body);
+            hooks.around(&mut || body.take().map_or((), Body::run));
+        })?;
+        drop(thread);
+        Ok(())
+    };
+    let after_job = move || {
+        if let Some(shared) = runtime.upgrade() {
+            shared.release_clock();
         }
-    }
-
-    fn around(&self, body: &mut dyn FnMut()) {
-        if let Some(start) = &self.start {
-            start();
-        }
-        body();
-        if let Some(stop) = &self.stop {
-            stop();
-        }
-    }
+    };
+    Pool::new(config, Box::new(start), Box::new(after_job))
 }
 
 impl fmt::Debug for Builder {
@@ -486,7 +458,7 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("worker_threads", &self.worker_threads)
             .field("max_blocking_threads", &self.max_blocking_threads)
-            .field("thread_stack_size", &self.thread_stack_size)
+            .field("thread_stack_size", &self.hooks.stack_size)
             .field("thread_keep_alive", &self.thread_keep_alive)
             .field("start_paused", &self.start_paused)
             .field("rescue", &self.rescue)

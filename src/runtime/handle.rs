@@ -159,10 +159,10 @@ impl Handle {
         RuntimeMetrics::new(self.0.clone())
     }
 
-    /// The blocking jobs that have not ended: those that run, the longest first, then those in the
+    /// The blocking jobs of all pools that have not ended: those that run, the longest first, then those in the
     /// queue.
     pub fn blocking_jobs(&self) -> Vec<BlockingJob> {
-        self.0.pool.jobs()
+        self.0.blocking_jobs()
     }
 
     /// Every live task: id, name, where it was spawned, and whether it runs, is ready or waits.

@@ -27,12 +27,14 @@ pub use crate::blocking::{Histogram, Running as BlockingJob};
 pub use crate::scheduler::{Activity, Frame, Rescue, SlowPoll};
 pub use crate::task::UnhandledPanic;
 pub use builder::Builder;
+pub(crate) use builder::blocking_pool;
 pub(crate) use handle::in_runtime;
 pub use handle::{EnterGuard, Handle, TryCurrentError};
 pub use id::Id;
 pub use metrics::RuntimeMetrics;
 pub use report::ShutdownReport;
 
+use crate::blocking::Seen;
 use crate::primitive::{Arc, clock};
 use crate::reactor::ShutDown;
 use crate::scheduler::{self, Share};
@@ -238,6 +240,8 @@ impl Runtime {
         // Now, and not when the workers have ended: meanwhile no job begins that is queued yet. Not
         // before the tasks are cancelled: they would see their jobs cancelled.
         shared.pool.close();
+        let pools = shared.pools();
+        pools.iter().for_each(Seen::close);
         // Waiting inside a task would stop a worker, perhaps the one that is waited for.
         let inside = scheduler::worker(|worker| worker.is_some())
             || scheduler::is_under_worker_of(Arc::as_ptr(shared));
@@ -245,7 +249,12 @@ impl Runtime {
         // A timeout beyond what the clock can express is no limit.
         let deadline = timeout.and_then(|timeout| clock::now().checked_add(timeout));
         shared.join(deadline);
-        let pool = shared.pool.shutdown(deadline);
+        let mut pool = shared.pool.shutdown(deadline);
+        for other in pools {
+            let report = other.shutdown(deadline);
+            pool.jobs.extend(report.jobs);
+            pool.threads += report.threads;
+        }
         // Who waits for a timer on a thread of its own is told: nobody fires it any more.
         shared.driver.timers.shutdown();
         ShutdownReport { tasks: shared.dump(), pool }

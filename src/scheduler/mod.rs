@@ -29,7 +29,7 @@ pub use crate::primitive::watch::Frame;
 pub use doze::Bed;
 #[allow(unused_imports)]
 pub use gate::{Back, Fences, Gate, View};
-pub(crate) use hooks::{Hook, Hooks};
+pub(crate) use hooks::Hooks;
 #[allow(unused_imports)]
 pub use idle::{Asleep, Idle, Search};
 pub use monitor::{Activity, SlowPoll};
@@ -42,7 +42,7 @@ pub(crate) use shutdown::Threads;
 pub use tend::{Tenders, Wheels};
 pub(crate) use worker::Worker;
 
-use crate::blocking::{Pool, Spec};
+use crate::blocking::{Pool, Running, Seen, Spec, WeakPool};
 use crate::driver::Driver;
 use crate::primitive::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use crate::primitive::deque::{self, Injector};
@@ -87,6 +87,8 @@ pub struct Shared {
     guests: Mutex<Guests>,
     pub(crate) driver: Driver,
     pub(crate) pool: Pool,
+    /// Pools of users' own, until they are dropped.
+    pools: Mutex<Vec<WeakPool>>,
     tenders: Tenders,
     pub(crate) rescue: Rescuer,
     pub(crate) hooks: Hooks,
@@ -173,6 +175,7 @@ impl Shared {
             guests: Mutex::new(Guests { free, spare, waiting: Vec::new() }),
             driver,
             pool: pool(weak.clone()),
+            pools: Mutex::new(Vec::new()),
             // The permanent workers' threads are about to come.
             tenders: Tenders::new(seats, workers),
             rescue,
@@ -259,6 +262,26 @@ impl Shared {
             Ok(handle) => handle,
             Err(refused) => panic!("{refused}"),
         }
+    }
+
+    /// Another pool, which ends with this runtime.
+    pub(crate) fn add_pool(&self, pool: &Pool) {
+        let mut pools = self.pools.lock();
+        pools.retain(WeakPool::is_alive);
+        pools.push(pool.downgrade());
+    }
+
+    /// The pools of users' own, those included that were dropped and have jobs that run.
+    pub(crate) fn pools(&self) -> Vec<Seen> {
+        self.pools.lock().iter().filter_map(WeakPool::upgrade).collect()
+    }
+
+    /// The blocking jobs of all pools that have not ended.
+    pub(crate) fn blocking_jobs(&self) -> Vec<Running> {
+        let mut jobs = self.pool.jobs();
+        self.pools().iter().for_each(|pool| jobs.extend(pool.jobs()));
+        jobs.sort_by_key(|job| std::cmp::Reverse(job.age()));
+        jobs
     }
 
     /// Runs a job of the runtime's own on the pool's lane for those. It holds a paused clock.

@@ -3,7 +3,10 @@
 use super::support::task;
 use super::{rows, until};
 use reiver::sync::oneshot;
-use reiver::task::{self, Group, JoinMap, JoinSet, LocalSet, Started, When, spawn_blocking};
+use reiver::task::blocking::Pool;
+use reiver::task::{
+    self, Group, JoinHandle, JoinMap, JoinSet, LocalSet, Started, When, spawn_blocking,
+};
 use reiver::time::{Duration, Instant};
 use std::convert::Infallible;
 use std::future::{Future, pending};
@@ -20,6 +23,20 @@ reiver::task_local! {
 fn value() -> (oneshot::Sender<u8>, impl Future<Output = u8> + Send + Unpin + 'static) {
     let (tx, rx) = oneshot::channel();
     (tx, Box::pin(async { rx.await.unwrap_or(0) }))
+}
+
+/// Takes the one thread and the one place of a pool. Gives what frees them, and both jobs.
+async fn fill(pool: &Pool) -> (mpsc::Sender<()>, JoinHandle<()>, JoinHandle<u8>) {
+    let (free, blocked) = mpsc::channel::<()>();
+    let (begun, has_begun) = oneshot::channel();
+    let running = pool.spawn(move || {
+        begun.send(()).unwrap();
+        blocked.recv().unwrap();
+    });
+    has_begun.await.unwrap();
+    let queued = pool.try_spawn(|| 1).unwrap();
+    assert!(pool.try_spawn(|| 2).unwrap_err().is_full());
+    (free, running, queued)
 }
 
 /// Sends it to whoever is left: perhaps nobody.
@@ -183,6 +200,44 @@ rows! {
         })
         .await;
         assert_eq!(task::try_spawn_blocking(|| 3).unwrap().await.unwrap(), 3);
+    }
+
+    "tasks/blocking/pool::submit" => |cut| {
+        let pool = Pool::builder().max_threads(1).max_queue(1).build();
+        let (free, running, queued) = fill(&pool).await;
+        cut.of(pool.submit(|| panic!("nobody submits it")), async {
+            free.send(()).unwrap();
+            running.await.unwrap();
+            assert_eq!(queued.await.unwrap(), 1);
+        })
+        .await;
+        assert_eq!(pool.try_spawn(|| 3).unwrap().await.unwrap(), 3);
+    }
+    "tasks/blocking/pool::run" => |cut| {
+        let pool = Pool::builder().max_threads(1).max_queue(1).build();
+        // Waiting for room.
+        let (free, running, queued) = fill(&pool).await;
+        cut.of(pool.run(|| panic!("nobody submits it")), async {
+            free.send(()).unwrap();
+            running.await.unwrap();
+            assert_eq!(queued.await.unwrap(), 1);
+        })
+        .await;
+        // Running: it is told, and its thread is free.
+        let (begun, has_begun) = mpsc::channel();
+        let job = move || {
+            begun.send(()).unwrap();
+            while !task::stop_requested() {
+                std::thread::yield_now();
+            }
+        };
+        if cut.has_begun() {
+            let mut run = task(pool.run(job));
+            run.pending();
+            has_begun.recv().unwrap();
+            drop(run);
+        }
+        assert_eq!(pool.run(|| 3).await.unwrap(), 3);
     }
 
     "group::Child" => |cut| {
