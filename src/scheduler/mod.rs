@@ -13,6 +13,7 @@ mod monitor;
 mod pace;
 mod park;
 mod rescue;
+mod rounds;
 mod shutdown;
 mod slot;
 mod tend;
@@ -113,20 +114,25 @@ struct Guests {
     waiting: Vec<thread::Thread>,
 }
 
-/// A guest's slot without an owner, and its deque.
-type Free = (usize, deque::Worker<Runnable>);
+/// A guest's slot without an owner, and its deque, if it had an owner before.
+type Free = (usize, Option<deque::Worker<Runnable>>);
 
 impl Guests {
+    /// Takes a slot back. The lowest is taken next: few slots are looked at where few are used.
+    fn give_back(&mut self, free: Free, is_spare: bool) {
+        let list = if is_spare { &mut self.spare } else { &mut self.free };
+        let place = list.partition_point(|(seat, _)| *seat > free.0);
+        list.insert(place, free);
+    }
+
     /// The end of the slots that have an owner, of `slots` in all.
     fn end(&self, slots: usize) -> usize {
-        let free = self.free.iter().chain(&self.spare).map(|&(seat, _)| seat);
-        let mut free: Vec<_> = free.collect();
-        free.sort_unstable();
-        let at_the_end = free.iter().rev().zip((0..slots).rev()).take_while(|(a, b)| **a == *b);
+        // From the highest down, as they stand in the lists.
+        let free = self.spare.iter().chain(&self.free).map(|(seat, _)| *seat);
+        let at_the_end = free.zip((0..slots).rev()).take_while(|(free, seat)| free == seat);
         slots - at_the_end.count()
     }
 }
-
 /// The worker halves of the permanent slots, for the threads that will own them.
 pub(crate) struct Seats(Vec<deque::Worker<Runnable>>);
 
@@ -160,11 +166,11 @@ impl Shared {
         // Tasks spawned by threads that are no workers have one list, those of an engine several.
         let homes = if explored.get().is_some() { explored::HOMES } else { 1 };
         let driver = Driver::new(seats)?;
-        let mut deques: Vec<_> = (0..seats).map(|_| deque::Worker::new_fifo()).collect();
-        let slots =
-            deques.iter().map(|deque| Pad(Slot::new(deque.stealer(), rescue.fences))).collect();
-        let numbered = |(i, deque)| (workers + i, deque);
-        let mut spare: Vec<_> = deques.drain(workers..).enumerate().map(numbered).rev().collect();
+        let slots: Box<[_]> = (0..seats).map(|_| Pad(Slot::new(rescue.fences))).collect();
+        let deques = slots[..workers].iter().map(|slot| slot.equip()).collect();
+        // The queue of a guest is made when one comes; in a model, where that is more to explore, now.
+        let unowned = |seat: usize| (seat, in_model().then(|| slots[seat].equip()));
+        let mut spare: Vec<Free> = (workers..seats).rev().map(unowned).collect();
         let free = spare.split_off(seats - workers - guests);
         let shared = Arc::new_cyclic(|weak| Self {
             injector: Injector::new(),
@@ -351,12 +357,12 @@ impl Shared {
     /// Makes everybody look around.
     fn unpark_all(&self) {
         (0..self.slots.len()).for_each(|seat| self.unpark(seat));
-        self.rescue.bed.unpark();
+        self.rescue.bed.someone_awake();
     }
 
     /// Whether anybody could take a task from anywhere.
     fn has_work(&self) -> bool {
-        !self.injector.is_empty() || self.slots_in_use().iter().any(|slot| !slot.stealer.is_empty())
+        !self.injector.is_empty() || self.slots_in_use().iter().any(|slot| slot.has_queued())
     }
 
     /// The slots that may have an owner. It may miss one whose owner has just come: what is in its deque
@@ -412,7 +418,7 @@ impl Shared {
             stolen: c.stolen.get(),
             wakes: c.wakes.get(),
             busy_ns: c.busy_ns.get(),
-            queued: slot.stealer.len(),
+            queued: slot.queued(),
         }
     }
 

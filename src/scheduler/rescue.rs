@@ -17,6 +17,7 @@ use super::doze::Bed;
 use super::gate::Fences;
 use super::hooks::Hooks;
 use super::monitor::SlowPoll;
+use super::rounds;
 use super::worker::{Root, Worker};
 use crate::primitive::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use crate::primitive::{Arc, in_model};
@@ -66,7 +67,7 @@ pub(crate) struct Rescuer {
     pub(super) fences: Fences,
     pub(super) balance: Balance,
     /// Where the monitor sleeps.
-    pub(super) bed: Bed,
+    pub(super) bed: Arc<Bed>,
     /// A task has blocked a thread in `block_on`, whose own future had to wait for it: these threads run
     /// no tasks any more.
     roots_alone: AtomicBool,
@@ -92,7 +93,7 @@ impl Rescuer {
             settings,
             fences,
             balance: Balance::new(),
-            bed: Bed::new(fences),
+            bed: rounds::bed(fences),
             roots_alone: AtomicBool::new(false),
             rescues: AtomicU64::new(0),
             slow_polls: AtomicU64::new(0),

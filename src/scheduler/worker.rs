@@ -375,9 +375,9 @@ impl Worker {
             if victim == self.seat || self.shared().idle.is_asleep(victim) {
                 continue;
             }
+            let Some(stealer) = slots[victim].stealer() else { continue };
             // `Retry` is left to the look before sleeping, which finds the victim's queue not empty.
-            let stolen =
-                slots[victim].stealer.steal_batch_with_limit_and_pop(&self.deque, MAX_BATCH);
+            let stolen = stealer.steal_batch_with_limit_and_pop(&self.deque, MAX_BATCH);
             if let Steal::Success(task) = stolen {
                 let counters = &self.slot().counters;
                 counters.steals.add(1);
