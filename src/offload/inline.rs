@@ -9,7 +9,8 @@ use super::error::{Failure, OffloadError, Trouble};
 use super::job::Call;
 use super::registry::{Message, Output};
 use crate::runtime::Handle;
-use crate::time::timeout;
+use crate::task;
+use crate::time::{Instant, timeout};
 use std::time::Duration;
 
 pub(super) async fn run(
@@ -33,6 +34,8 @@ pub(super) async fn run(
     });
     let limit = call.options.timeout.or(config.timeout).unwrap_or(Duration::MAX);
     let limit = limit.min(call.options.deadline.unwrap_or(Duration::MAX));
+    let scope = task::deadline().map(|at| at.saturating_duration_since(Instant::now()));
+    let limit = limit.min(scope.unwrap_or(Duration::MAX));
     let Ok(joined) = timeout(limit, job).await else {
         return Err(call.error(Failure::TimedOut { ran: limit }).after_run());
     };

@@ -7,20 +7,22 @@
 use super::config::{Builder, Stdio};
 use super::error::{Failure, KillHint};
 use super::frame::{Frame, Head, Kind, MAX_SEGMENTS, Malformed, Reader, SHARED};
+use super::real_time::{before, sleep_until};
 use super::registry::{self, Message};
 use super::spawn;
 use super::worker::{CUT_OFF, MAX_DESCRIPTORS, UNFIT};
 use crate::io::unix::AsyncFd;
-use crate::io::{AsyncRead, Interest, ReadBuf};
+use crate::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Stderr, stderr};
 use crate::primitive::Arc;
 use crate::process::{Child, ChildStderr, Command, ExitStatus};
-use crate::time::{Instant, sleep_until, timeout};
+use crate::task::budget;
+use crate::time::Instant;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::io::{self, IoSlice, Write as _};
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
@@ -204,7 +206,10 @@ fn receive(socket: &UnixStream, buf: &mut ReadBuf<'_>) -> rustix::io::Result<()>
 struct Errors {
     pipe: Option<ChildStderr>,
     tail: Vec<u8>,
-    forward: bool,
+    /// Ours, which may be stuck.
+    forward: Option<Stderr>,
+    /// How many bytes had no room there.
+    lost: usize,
 }
 
 impl Errors {
@@ -222,14 +227,40 @@ impl Errors {
     }
 
     fn take(&mut self, text: &[u8]) {
-        if self.forward {
-            // Ours may be closed; that is no reason to stop.
-            let _ = io::stderr().write_all(text);
+        if self.lost > 0 {
+            let note =
+                format!("[reiver: {} bytes of a worker's error output were lost]\n", self.lost);
+            if self.say(note.as_bytes()) == note.len() {
+                self.lost = 0;
+            }
+        }
+        if self.lost == 0 {
+            self.lost = text.len() - self.say(text);
+        } else {
+            self.lost += text.len();
         }
         self.tail.extend_from_slice(text);
         if self.tail.len() > 4 * TAIL {
             self.tail.drain(..self.tail.len() - TAIL);
         }
+    }
+
+    /// Hands text to our error output, without waiting for room: neither this thread nor the worker waits for
+    /// whoever reads that, or does not. Gives how much there was room for.
+    fn say(&mut self, text: &[u8]) -> usize {
+        let Some(stderr) = &mut self.forward else { return text.len() };
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut said = 0;
+        while said < text.len() {
+            let poll = || Pin::new(&mut *stderr).poll_write(&mut cx, &text[said..]);
+            match budget::without_budget(poll) {
+                Poll::Ready(Ok(taken)) if taken > 0 => said += taken,
+                // Ours may be closed; that is no reason to stop.
+                Poll::Ready(_) => return text.len(),
+                Poll::Pending => break,
+            }
+        }
+        said
     }
 
     fn text(&self) -> String {
@@ -248,8 +279,8 @@ impl Link {
         let socket = AsyncFd::with_interest(socket, Interest::READABLE);
         let socket = socket.map_err(|error| error.to_string())?;
         let pid = child.id().unwrap_or_default();
-        let forward = config.stderr == Stdio::Inherit;
-        let errors = Errors { pipe: child.stderr.take(), tail: Vec::new(), forward };
+        let forward = (config.stderr == Stdio::Inherit).then(stderr);
+        let errors = Errors { pipe: child.stderr.take(), tail: Vec::new(), forward, lost: 0 };
         let reader = Reader::new(config.max_message, false);
         let mut link = Self { socket, reader, errors, child, pid, out: VecDeque::new() };
         let deadline = Instant::now().checked_add(config.start_timeout);
@@ -413,7 +444,7 @@ impl Link {
 
     /// Waits for the end of a worker whose channel is closed; says how it ended.
     pub(super) async fn bury(&mut self) -> Failure {
-        let ended = timeout(LAST_BREATH, self.ended()).await.is_ok();
+        let ended = before(Instant::now() + LAST_BREATH, self.ended()).await.is_some();
         // What it has started and left behind. It is not reaped yet.
         self.kill();
         let status = self.child.wait().await;

@@ -46,6 +46,7 @@ mod link;
 mod map;
 mod orders;
 mod pool;
+mod real_time;
 mod registry;
 mod shared;
 mod slot;

@@ -6,12 +6,13 @@ use super::error::{Failure, OffloadError};
 use super::frame::{Frame, Head, Kind, Segment};
 use super::job::Call;
 use super::link::{End, Link, Outgoing};
+use super::real_time::sleep_until;
 use super::registry::{self, Message};
 use super::shared::{Next, Shared, Ticket};
 use crate::primitive::atomic::Ordering::Relaxed;
-use crate::primitive::{self, Arc};
+use crate::primitive::{self, Arc, clock};
 use crate::sync::{Notify, oneshot};
-use crate::time::{Instant, sleep, sleep_until};
+use crate::time::Instant;
 use crate::util::rng::Rng;
 use std::collections::VecDeque;
 use std::future::Future;
@@ -48,8 +49,9 @@ struct Crew<'a> {
     shared: &'a Shared,
     link: Link,
     jobs: VecDeque<Flying>,
-    /// Since when the first runs.
+    /// Since when the first runs, by the clock that may be paused and by the one that may not.
     begun: Instant,
+    really_begun: std::time::Instant,
     /// How many it has been given.
     taken: u64,
     /// How long its jobs take: a moving average, in microseconds.
@@ -82,8 +84,16 @@ pub(super) async fn attend(seat: Seat) {
 /// One worker's life with the pool.
 async fn serve(seat: &Seat, link: Link, notify: &Arc<Notify>) {
     let Seat { shared, id } = seat;
-    let (begun, jobs) = (Instant::now(), VecDeque::new());
-    let mut crew = Crew { shared, link, jobs, begun, taken: 0, mean: u32::MAX, tired: false };
+    let mut crew = Crew {
+        shared,
+        link,
+        jobs: VecDeque::new(),
+        begun: Instant::now(),
+        really_begun: clock::now(),
+        taken: 0,
+        mean: u32::MAX,
+        tired: false,
+    };
     loop {
         if crew.jobs.is_empty() {
             if crew.tired {
@@ -154,7 +164,7 @@ impl Crew<'_> {
         let head = Head::new(Kind::Run, function, id, call.options.memory);
         let mut out = Outgoing::new(head, call.message.clone());
         if self.jobs.is_empty() {
-            self.begun = now;
+            (self.begun, self.really_begun) = (now, clock::now());
             self.link.forget_errors();
         }
         torment(&self.shared.config.chaos, &mut self.link, &mut out).await;
@@ -167,7 +177,7 @@ impl Crew<'_> {
     /// Waits for the first job's end. `false`: the worker is lost.
     async fn work(&mut self) -> bool {
         let Some(mut job) = self.jobs.pop_front() else { return true };
-        let Self { shared, link, begun, .. } = self;
+        let Self { shared, link, begun, really_begun, .. } = self;
         let limit = job.call.options.timeout.or(shared.config.timeout);
         let limit = limit.and_then(|limit| begun.checked_add(limit));
         let deadline = [limit, job.expires].into_iter().flatten().min();
@@ -182,7 +192,7 @@ impl Crew<'_> {
                 (&counts.abandoned, Err(job.call.error(Failure::PoolClosed)))
             }
             end => {
-                let ran = begun.elapsed();
+                let ran = really_begun.elapsed();
                 let failure = match end {
                     End::Late => Failure::TimedOut { ran },
                     End::Garbage(malformed) => Failure::Protocol { reason: malformed.to_string() },
@@ -221,7 +231,7 @@ impl Crew<'_> {
             mean => mean - mean / 8 + took / 8,
         };
         if !self.jobs.is_empty() {
-            self.begun = Instant::now();
+            (self.begun, self.really_begun) = (Instant::now(), clock::now());
         }
         let result =
             open(frame, |failure| job.call.error(failure).by(link.pid(), link.stderr_tail(), true));
@@ -269,7 +279,7 @@ async fn torment(chaos: &Chaos, link: &mut Link, out: &mut Outgoing) {
         [chaos.delay, chaos.garble, chaos.kill].map(|p| p > 0 && chance.below(100) < p)
     };
     if delay {
-        sleep(chaos.delay_by).await;
+        sleep_until(Instant::now() + chaos.delay_by).await;
     }
     if garble {
         out.garble();

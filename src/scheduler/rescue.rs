@@ -14,6 +14,7 @@
 use super::Shared;
 use super::block_on::Guest;
 use super::gate::Fences;
+use super::hooks::Hooks;
 use super::monitor::SlowPoll;
 use super::rounds::Rounds;
 use super::worker::{Root, Worker};
@@ -50,12 +51,19 @@ pub(crate) struct Settings {
     pub(crate) listener: Option<Listener>,
     /// Whether a record is kept of each task.
     pub(crate) records: bool,
+    pub(crate) hooks: Hooks,
 }
 
 impl Settings {
     /// Nobody looks.
     pub(super) fn off() -> Self {
-        Self { rescue: Rescue::Off, slow_poll: Duration::MAX, listener: None, records: false }
+        Self {
+            rescue: Rescue::Off,
+            slow_poll: Duration::MAX,
+            listener: None,
+            records: false,
+            hooks: Hooks::default(),
+        }
     }
 }
 

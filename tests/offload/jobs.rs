@@ -266,3 +266,10 @@ static CONSTRUCTOR: extern "C" fn() = build;
 pub fn built() -> u32 {
     BUILT.load(std::sync::atomic::Ordering::Relaxed)
 }
+
+#[reiver::offload]
+pub fn shouts(len: usize) -> u32 {
+    use std::io::Write;
+    std::io::stderr().write_all(&vec![b'!'; len]).unwrap();
+    std::process::id()
+}

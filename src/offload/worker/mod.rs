@@ -67,7 +67,13 @@ fn take_orders() -> Option<Orders> {
     }
     // SAFETY: this is the beginning of the process, which has one thread (see `init`).
     unsafe { std::env::remove_var(VARIABLE) };
-    Orders::parse(text.to_str()?)
+    let orders = text.to_str().and_then(Orders::parse);
+    if orders.is_none() {
+        // Whoever wrote this wanted a worker, and not another program that runs `main`.
+        eprintln!("reiver worker: these orders are for another version: {text:?}");
+        exit(UNFIT)
+    }
+    orders
 }
 
 fn run(orders: Orders) -> ! {
