@@ -56,6 +56,7 @@ const FACADE_ONLY: [&str; 20] = [
     "crossbeam*",
     "polling::",
     "loom*",
+    "generator::",
 ];
 
 #[test]
