@@ -19,14 +19,21 @@ fn runtime(rescue: Rescue) -> Runtime {
     builder.build().unwrap()
 }
 
-/// How often the monitor's thread has gone to sleep. `None`: it has no name yet.
+/// What the system says of this process's monitors, as far as they have their name yet.
 #[cfg(target_os = "linux")]
-fn sleeps_of_the_monitor() -> Option<u64> {
+fn monitors() -> Vec<String> {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
     // A thread that ends meanwhile is another one.
-    let mut statuses =
-        tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).ok());
-    let status = statuses.find(|status| status.contains("Name:\treiver-monitor"))?;
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).ok())
+        .filter(|status| status.contains("Name:\treiver-monitor"))
+        .collect()
+}
+
+/// How often the monitor's thread has gone to sleep. `None`: there is none.
+#[cfg(target_os = "linux")]
+fn sleeps_of_the_monitor() -> Option<u64> {
+    let status = monitors().pop()?;
     let switches = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
     Some(switches.unwrap().trim().parse().unwrap())
 }
@@ -69,6 +76,22 @@ fn the_monitor_sleeps_while_all_sleep_and_is_there_when_they_wake() {
         assert!(runtime.metrics().rescues_count() > before);
         drop(doors);
     }
+    // One for all runtimes, and none when they are gone.
+    let others = [self::runtime(Rescue::On), self::runtime(Rescue::Warn)];
+    assert_eq!(monitors().len(), 1);
+    drop((runtime, others));
+    while !monitors().is_empty() {
+        assert!(Instant::now() < deadline, "it stays for ever");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    // And then another.
+    let runtime = self::runtime(Rescue::On);
+    let deadline = Instant::now() + SOON;
+    while monitors().len() != 1 {
+        assert!(Instant::now() < deadline, "none has come");
+        std::thread::yield_now();
+    }
+    drop(runtime);
 }
 
 /// One connection that is always busy, for `time`. Gives the messages.

@@ -228,7 +228,7 @@ fn doze_vs_wake() {
             spawn(move || {
                 bed.adopt();
                 let mut quiet = false;
-                bed.doze(|| {
+                bed.doze(None, || {
                     quiet = !awake.load(Relaxed);
                     quiet
                 });

@@ -15,7 +15,6 @@ use crate::primitive::atomic::{AtomicBool, Ordering::*};
 use crate::primitive::{Arc, deque, explore, thread};
 use crate::task::{Runnable, budget};
 use std::any::Any;
-use std::cmp::Reverse;
 use std::future::Future;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -299,6 +298,7 @@ impl Guest {
             shared.in_use.store(seat + 1, Relaxed);
         }
         drop(guests);
+        let deque = deque.unwrap_or_else(|| shared.slots[seat].equip());
         Some(Self { shared: shared.clone(), seat, deque: Some(deque) })
     }
 
@@ -325,10 +325,8 @@ impl Drop for Guest {
     fn drop(&mut self) {
         let mut guests = self.shared.guests.lock();
         let is_spare = self.seat >= self.shared.first_spare();
-        let list = if is_spare { &mut guests.spare } else { &mut guests.free };
-        list.extend(self.deque.take().map(|deque| (self.seat, deque)));
-        // The lowest is taken next: few slots are looked at where few are used.
-        list.sort_unstable_by_key(|&(seat, _)| Reverse(seat));
+        let deque = self.deque.take().expect("`run` puts it back, or aborts");
+        guests.give_back((self.seat, Some(deque)), is_spare);
         // Relaxed: as in `take`.
         self.shared.in_use.store(guests.end(self.shared.slots.len()), Relaxed);
         // All of them: one may have got what it waited for in another way, and be gone.

@@ -53,14 +53,9 @@ impl Bed {
     fn rouse(&self) {
         // AcqRel: of many who wake up one unparks.
         if self.dozing.swap(false, AcqRel) {
-            self.unpark();
+            // Nobody polls here.
+            let _ = self.parker.unpark();
         }
-    }
-
-    /// Makes the owner look around.
-    pub fn unpark(&self) {
-        // Nobody polls here.
-        let _ = self.parker.unpark();
     }
 
     /// Sleeps for `time`, or less.
@@ -69,13 +64,14 @@ impl Bed {
         self.parker.take_token();
     }
 
-    /// Sleeps until somebody wakes up, unless `is_quiet` finds that somebody has. It may return early.
-    pub fn doze(&self, is_quiet: impl FnOnce() -> bool) {
+    /// Sleeps until somebody wakes up, unless `is_quiet` finds that somebody has, and for no longer than
+    /// `timeout`. It may return early.
+    pub fn doze(&self, timeout: Option<Duration>, is_quiet: impl FnOnce() -> bool) {
         // Relaxed: the fence's.
         self.dozing.store(true, Relaxed);
         // D2: pairs with the light fence in `someone_awake`.
         if self.fences.heavy() && is_quiet() {
-            self.parker.block(None);
+            self.parker.block(timeout);
             self.parker.take_token();
         }
         self.dozing.store(false, Relaxed);

@@ -12,8 +12,10 @@ mod monitor;
 mod pace;
 mod park;
 mod rescue;
+mod rounds;
 mod shutdown;
 mod slot;
+mod stuck;
 mod tend;
 mod time;
 mod worker;
@@ -54,6 +56,7 @@ use crate::util::pad::Pad;
 use doom::Doom;
 use rescue::Rescuer;
 use slot::Slot;
+use std::collections::HashSet;
 use std::future::Future;
 use std::panic::Location;
 use std::sync::Weak;
@@ -93,6 +96,8 @@ pub struct Shared {
     /// Blocking jobs that must end before a paused clock may jump.
     holding_clock: Mutex<usize>,
     doom: Doom,
+    /// Whether a record is kept of each task.
+    recorded: bool,
     pub(crate) threads: Threads,
     /// Who runs the tasks of this runtime instead of workers. Only model builds have such runtimes.
     explored: Explored<Box<dyn Engine>>,
@@ -108,20 +113,25 @@ struct Guests {
     waiting: Vec<thread::Thread>,
 }
 
-/// A guest's slot without an owner, and its deque.
-type Free = (usize, deque::Worker<Runnable>);
+/// A guest's slot without an owner, and its deque, if it had an owner before.
+type Free = (usize, Option<deque::Worker<Runnable>>);
 
 impl Guests {
+    /// Takes a slot back. The lowest is taken next: few slots are looked at where few are used.
+    fn give_back(&mut self, free: Free, is_spare: bool) {
+        let list = if is_spare { &mut self.spare } else { &mut self.free };
+        let place = list.partition_point(|(seat, _)| *seat > free.0);
+        list.insert(place, free);
+    }
+
     /// The end of the slots that have an owner, of `slots` in all.
     fn end(&self, slots: usize) -> usize {
-        let free = self.free.iter().chain(&self.spare).map(|&(seat, _)| seat);
-        let mut free: Vec<_> = free.collect();
-        free.sort_unstable();
-        let at_the_end = free.iter().rev().zip((0..slots).rev()).take_while(|(a, b)| **a == *b);
+        // From the highest down, as they stand in the lists.
+        let free = self.spare.iter().chain(&self.free).map(|(seat, _)| *seat);
+        let at_the_end = free.zip((0..slots).rev()).take_while(|(free, seat)| free == seat);
         slots - at_the_end.count()
     }
 }
-
 /// The worker halves of the permanent slots, for the threads that will own them.
 pub(crate) struct Seats(Vec<deque::Worker<Runnable>>);
 
@@ -147,6 +157,7 @@ impl Shared {
         pool: impl FnOnce(Weak<Self>) -> Pool,
         explored: Explored<Box<dyn Engine>>,
     ) -> io::Result<(Arc<Self>, Seats)> {
+        let recorded = settings.records;
         let rescue = Rescuer::new(settings, workers);
         // A current-thread runtime has one slot: whoever calls `block_on` is its only worker.
         let guests = if workers == 0 { 1 } else { guests() };
@@ -154,11 +165,11 @@ impl Shared {
         // Tasks spawned by threads that are no workers have one list, those of an engine several.
         let homes = if explored.get().is_some() { explored::HOMES } else { 1 };
         let driver = Driver::new(seats)?;
-        let mut deques: Vec<_> = (0..seats).map(|_| deque::Worker::new_fifo()).collect();
-        let slots =
-            deques.iter().map(|deque| Pad(Slot::new(deque.stealer(), rescue.fences))).collect();
-        let numbered = |(i, deque)| (workers + i, deque);
-        let mut spare: Vec<_> = deques.drain(workers..).enumerate().map(numbered).rev().collect();
+        let slots: Box<[_]> = (0..seats).map(|_| Pad(Slot::new(rescue.fences))).collect();
+        let deques = slots[..workers].iter().map(|slot| slot.equip()).collect();
+        // The queue of a guest is made when one comes; in a model, where that is more to explore, now.
+        let unowned = |seat: usize| (seat, in_model().then(|| slots[seat].equip()));
+        let mut spare: Vec<Free> = (workers..seats).rev().map(unowned).collect();
         let free = spare.split_off(seats - workers - guests);
         let shared = Arc::new_cyclic(|weak| Self {
             injector: Injector::new(),
@@ -176,6 +187,7 @@ impl Shared {
             closed: AtomicBool::new(false),
             holding_clock: Mutex::new(0),
             doom: Doom::new(),
+            recorded,
             threads: Threads::default(),
             explored,
         });
@@ -206,10 +218,11 @@ impl Shared {
     pub(crate) unsafe fn spawn_as<F: Future>(
         self: &Arc<Self>,
         future: F,
-        given: Given,
+        mut given: Given,
         location: &'static Location<'static>,
         why: Why,
     ) -> JoinHandle<F::Output> {
+        given.recorded = self.recorded;
         current::worker_of(Arc::as_ptr(self), |worker| {
             let home = worker.map_or_else(|| self.outside_home(), Worker::seat);
             let spawn = Spawn {
@@ -323,12 +336,12 @@ impl Shared {
     /// Makes everybody look around.
     fn unpark_all(&self) {
         (0..self.slots.len()).for_each(|seat| self.unpark(seat));
-        self.rescue.bed.unpark();
+        self.rescue.rounds.bed.someone_awake();
     }
 
     /// Whether anybody could take a task from anywhere.
     fn has_work(&self) -> bool {
-        !self.injector.is_empty() || self.slots_in_use().iter().any(|slot| !slot.stealer.is_empty())
+        !self.injector.is_empty() || self.slots_in_use().iter().any(|slot| slot.has_queued())
     }
 
     /// The slots that may have an owner. It may miss one whose owner has just come: what is in its deque
@@ -345,12 +358,17 @@ impl Shared {
 
     /// Live tasks.
     pub(crate) fn dump(&self) -> Vec<TaskInfo> {
-        self.registry.dump()
+        let mut tasks = self.registry.dump();
+        let jobs: HashSet<Id> = self.pool.jobs().iter().map(|job| job.task().id()).collect();
+        for task in &mut tasks {
+            task.complete(|tick| self.driver.clock().until(tick), |id| jobs.contains(&id));
+        }
+        tasks
     }
 
     /// The name of a live task.
     fn name_of(&self, id: Id) -> Option<String> {
-        let task = self.dump().into_iter().find(|task| task.id() == id)?;
+        let task = self.registry.dump().into_iter().find(|task| task.id() == id)?;
         task.name().map(str::to_owned)
     }
 
@@ -383,7 +401,7 @@ impl Shared {
             stolen: c.stolen.get(),
             wakes: c.wakes.get(),
             busy_ns: c.busy_ns.get(),
-            queued: slot.stealer.len(),
+            queued: slot.queued(),
         }
     }
 

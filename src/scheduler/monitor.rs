@@ -1,4 +1,5 @@
-//! The monitor: one thread that looks at all workers now and then, and finds those that are stuck in a poll.
+//! The monitor: looks at a runtime's workers now and then, and finds those that are stuck in a poll. Its thread
+//! is that of all runtimes ([`rounds`](super::rounds)).
 //!
 //! A worker that is in the same poll as at the last look is a *suspect*. Time alone proves nothing: on a machine
 //! with more to do than CPUs, a thread that could go on stands still for as long. So the suspect's thread is
@@ -9,8 +10,8 @@
 //!
 //! A thread that is ready to run and gets no CPU is neither: more threads would not help it.
 //!
-//! The monitor looks every [`TICK`] while somebody is awake, every [`ALERT`] for a while after a rescue or with
-//! a suspect, and more and more seldom when all sleep; then it dozes, and whoever wakes up rouses it.
+//! The monitor looks every 2 ms while somebody is awake, every half a millisecond for a while after a rescue or
+//! with a suspect, and more and more seldom when all sleep; then it dozes, and whoever wakes up rouses it.
 //! So an idle process has no tick, and a busy one pays 500 times some 5 µs a second.
 //!
 //! Rejected: a signal per worker and tick (Seastar's stall detector: 85 % of an idle machine with 96 cores);
@@ -19,24 +20,19 @@
 
 use super::Shared;
 use super::gate::View;
-use super::rescue::Rescue;
 use super::slot::Slot;
 use crate::blocking::Spec;
 use crate::primitive::atomic::Ordering::*;
 use crate::primitive::watch::{self, Frame, Sample, State};
-use crate::primitive::{Arc, clock, thread};
+use crate::primitive::{Arc, clock};
 use crate::task::Id;
-use crate::util::abort::AbortOnUnwind;
 use std::collections::HashMap;
+use std::fmt;
 use std::panic::Location;
 use std::ptr;
 use std::time::{Duration, Instant};
-use std::{fmt, io};
 
-/// Between two looks while somebody is awake. A poll is a suspect after one to two ticks.
-const TICK: Duration = Duration::from_millis(2);
-/// With a suspect, and for some time after a rescue: who blocks once often blocks again.
-const ALERT: Duration = Duration::from_micros(500);
+/// How long to look often after a rescue: who blocks once often blocks again.
 const ALERT_FOR: Duration = Duration::from_secs(1);
 /// How long a poll must have blocked: 500 wake-ups of a sleeping core, and not worth a rescue if it is less.
 const BLOCKED: Duration = Duration::from_millis(1);
@@ -45,12 +41,8 @@ const HOG: Duration = Duration::from_millis(4);
 /// How long a poll on a crowded machine takes before a third of the time on a CPU is enough; and any poll
 /// on a system that does not say what its threads do.
 const LONG: Duration = Duration::from_millis(10);
-/// How often the time between two looks doubles when all sleep, before the monitor dozes: 126 ms in all.
-const CALM: u32 = 6;
 /// How often the stack of tasks from one spawn site is taken: it interrupts their system calls.
 const STACKS: Duration = Duration::from_secs(1);
-/// The monitor's stack: it runs no user code.
-const STACK: usize = 256 * 1024;
 
 /// What a thread was doing in a slow poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,13 +59,13 @@ pub enum Activity {
 /// A poll that took too long, while it was still going on.
 #[derive(Debug, Clone)]
 pub struct SlowPoll {
-    id: Option<Id>,
-    name: Option<String>,
-    location: Option<&'static Location<'static>>,
-    elapsed: Duration,
-    activity: Activity,
-    is_rescued: bool,
-    stack: Vec<Frame>,
+    pub(super) id: Option<Id>,
+    pub(super) name: Option<String>,
+    pub(super) location: Option<&'static Location<'static>>,
+    pub(super) elapsed: Duration,
+    pub(super) activity: Activity,
+    pub(super) is_rescued: bool,
+    pub(super) stack: Vec<Frame>,
 }
 
 impl SlowPoll {
@@ -213,73 +205,49 @@ struct Findings {
     rescued: bool,
 }
 
-struct Monitor {
-    shared: Arc<Shared>,
-    watched: Vec<Option<Watched>>,
-    calm: u32,
-    /// When somebody was rescued last.
-    rescued: Option<Instant>,
-    /// The spawn sites that were written about, and when their last stack was taken.
-    known: HashMap<Option<*const Location<'static>>, Instant>,
+/// How soon the next look should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Pace {
+    /// Everybody sleeps.
+    Calm,
+    Busy,
+    /// Somebody is a suspect, or was rescued a short time ago.
+    Alert,
 }
 
-impl Shared {
-    /// Starts the monitor, unless nobody wants it.
-    ///
-    /// # Errors
-    ///
-    /// If its thread cannot be started.
-    pub(super) fn start_monitor(self: &Arc<Self>) -> io::Result<()> {
-        if self.rescue.settings.rescue == Rescue::Off {
-            return Ok(());
-        }
-        let shared = self.clone();
-        let builder = thread::Builder::new().name("reiver-monitor".to_owned()).stack_size(STACK);
-        self.start_thread(builder, move || {
-            let _abort = AbortOnUnwind::new("the monitor");
-            Monitor::new(shared).run();
-        })
-    }
+/// The monitor of one runtime.
+#[derive(Debug)]
+pub(super) struct Monitor {
+    shared: Arc<Shared>,
+    /// By seat, as far as they were ever in use.
+    watched: Vec<Option<Watched>>,
+    /// When somebody was rescued last.
+    rescued: Option<Instant>,
+    /// The spawn sites that were written about, by address, and when their last stack was taken.
+    known: HashMap<Option<usize>, Instant>,
 }
 
 impl Monitor {
-    fn new(shared: Arc<Shared>) -> Self {
-        let watched = vec![None; shared.slots.len()];
-        Self { shared, watched, calm: 0, rescued: None, known: HashMap::new() }
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, watched: Vec::new(), rescued: None, known: HashMap::new() }
     }
 
-    fn run(mut self) {
-        let shared = self.shared.clone();
-        let rescue = &shared.rescue;
-        rescue.bed.adopt();
-        // A current-thread runtime ends in whoever drives it.
-        while !shared.is_closed() || shared.workers > 0 && !shared.registry.is_empty() {
-            let findings = self.look(clock::now());
-            match self.wait(&findings) {
-                Some(wait) => rescue.bed.sleep(wait),
-                None => rescue.bed.doze(|| self.is_quiet()),
-            }
-        }
+    pub(super) fn is_of(&self, shared: &Arc<Shared>) -> bool {
+        Arc::ptr_eq(&self.shared, shared)
     }
 
-    /// Until when to sleep; `None`: until somebody wakes up.
-    fn wait(&mut self, findings: &Findings) -> Option<Duration> {
-        self.calm = if findings.busy { 0 } else { self.calm + 1 };
-        let is_alert = self.rescued.is_some_and(|at| clock::now().duration_since(at) < ALERT_FOR);
-        match self.calm {
-            0 if findings.suspects && self.shared.rescue.is_on() || is_alert => Some(ALERT),
-            CALM.. => None,
-            calm => Some(TICK * (1 << calm)),
-        }
+    /// Whether there is nothing to look at any more. A current-thread runtime ends in whoever drives it.
+    pub(super) fn has_ended(&self) -> bool {
+        let shared = &self.shared;
+        shared.is_closed() && (shared.workers == 0 || shared.registry.is_empty())
     }
 
     /// Whether there is nothing to see, and somebody will tell when there is. No more than a look from
     /// before the doze would be, so it asks for nothing that only this thread changes.
-    fn is_quiet(&self) -> bool {
+    pub(super) fn is_quiet(&self) -> bool {
         let shared = &self.shared;
-        let ends = shared.is_closed() && (shared.workers == 0 || shared.registry.is_empty());
         let mut slots = shared.slots_in_use().iter().enumerate();
-        !ends
+        !self.has_ended()
             && slots.all(|(seat, slot)| {
                 // Relaxed: the fence in `doze` orders it.
                 !slot.owned.load(Relaxed)
@@ -288,11 +256,16 @@ impl Monitor {
             })
     }
 
-    /// Looks at all workers, rescues who must be rescued, and sees to it that their work is done.
-    fn look(&mut self, now: Instant) -> Findings {
+    /// Looks at all workers, rescues who must be rescued, and sees to it that their work is done. Says how
+    /// soon the next look should be.
+    pub(super) fn look(&mut self, now: Instant) -> Pace {
         let shared = self.shared.clone();
         let mut findings = Findings::default();
-        for (seat, slot) in shared.slots_in_use().iter().enumerate() {
+        let slots = shared.slots_in_use();
+        if self.watched.len() < slots.len() {
+            self.watched.resize(slots.len(), None);
+        }
+        for (seat, slot) in slots.iter().enumerate() {
             // Relaxed: it is looked at again.
             if !slot.owned.load(Relaxed) || shared.idle.is_asleep(seat) {
                 self.watched[seat] = None;
@@ -318,7 +291,12 @@ impl Monitor {
         if findings.suspects || balance != (0, 0) {
             findings.busy |= !shared.balance();
         }
-        findings
+        let is_alert = self.rescued.is_some_and(|at| now.duration_since(at) < ALERT_FOR);
+        match findings.busy {
+            false => Pace::Calm,
+            true if is_alert || findings.suspects && shared.rescue.is_on() => Pace::Alert,
+            true => Pace::Busy,
+        }
     }
 
     fn watch(&mut self, seat: usize, slot: &Slot, poll: u64, now: Instant, found: &mut Findings) {
@@ -398,7 +376,7 @@ impl Monitor {
         shared.rescue.slow_polls.fetch_add(1, Relaxed);
         let location = task.map(|(_, location)| location);
         let listener = shared.rescue.settings.listener.clone();
-        let site = location.map(ptr::from_ref);
+        let site = location.map(|location| ptr::from_ref(location).addr());
         let now = clock::now();
         let is_new = match self.known.get(&site) {
             Some(_) if listener.is_none() => return,

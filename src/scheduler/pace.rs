@@ -15,7 +15,7 @@ const MAX_INTERVAL: u32 = 256;
 /// bounds, by how many come. 10,000 sleeps of 1 to 100 ms otherwise wake each worker at every tick, at a
 /// third of tokio's efficiency; a lone ticker of 100 µs is as punctual as ever.
 const MIN_NAP: Duration = Duration::from_micros(64);
-const MAX_NAP: Duration = Duration::from_micros(512);
+const MAX_NAP: Duration = Duration::from_micros(1024);
 
 /// How many polls fit into [`INTERVAL`], after `polls` polls took `elapsed`. Averaged over the last
 /// few, so that one slow poll does not make the next hundred fast ones look for events each.
@@ -46,7 +46,7 @@ mod tests {
     fn timers_that_come_together_wait_for_each_other() {
         let settle = |fired: usize| (0..10).fold(Duration::ZERO, |nap, _| next_nap(nap, fired));
         assert_eq!((settle(1), settle(2), settle(3)), (Duration::ZERO, Duration::ZERO, MAX_NAP));
-        let ending = (0..4).fold(MAX_NAP, |nap, _| next_nap(nap, 1));
+        let ending = (0..5).fold(MAX_NAP, |nap, _| next_nap(nap, 1));
         assert_eq!(ending, Duration::ZERO);
     }
 

@@ -13,9 +13,9 @@
 
 use super::Shared;
 use super::block_on::Guest;
-use super::doze::Bed;
 use super::gate::Fences;
 use super::monitor::SlowPoll;
+use super::rounds::Rounds;
 use super::worker::{Root, Worker};
 use crate::primitive::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use crate::primitive::{Arc, in_model};
@@ -48,12 +48,14 @@ pub(crate) struct Settings {
     pub(crate) slow_poll: Duration,
     /// `None`: a line on stderr.
     pub(crate) listener: Option<Listener>,
+    /// Whether a record is kept of each task.
+    pub(crate) records: bool,
 }
 
 impl Settings {
     /// Nobody looks.
     pub(super) fn off() -> Self {
-        Self { rescue: Rescue::Off, slow_poll: Duration::MAX, listener: None }
+        Self { rescue: Rescue::Off, slow_poll: Duration::MAX, listener: None, records: false }
     }
 }
 
@@ -62,8 +64,8 @@ pub(crate) struct Rescuer {
     pub(super) settings: Settings,
     pub(super) fences: Fences,
     pub(super) balance: Balance,
-    /// Where the monitor sleeps.
-    pub(super) bed: Bed,
+    /// Those of the monitor that looks after this runtime.
+    pub(super) rounds: Arc<Rounds>,
     /// A task has blocked a thread in `block_on`, whose own future had to wait for it: these threads run
     /// no tasks any more.
     roots_alone: AtomicBool,
@@ -89,7 +91,7 @@ impl Rescuer {
             settings,
             fences,
             balance: Balance::new(),
-            bed: Bed::new(fences),
+            rounds: Rounds::of_process(fences),
             roots_alone: AtomicBool::new(false),
             rescues: AtomicU64::new(0),
             slow_polls: AtomicU64::new(0),
@@ -244,7 +246,7 @@ impl Shared {
             self.rescue.balance.back();
         }
         // To send sleeping stand-ins home.
-        self.rescue.bed.someone_awake();
+        self.rescue.rounds.bed.someone_awake();
     }
 
     /// Makes sure that work, timers and events are looked after while somebody is stuck. `false`: it failed,

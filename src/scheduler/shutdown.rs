@@ -71,11 +71,11 @@ impl Shared {
                 around(&mut || worker.run(&mut Forever));
             })?;
         }
-        self.start_monitor()
+        self.rescue.rounds.join(self).inspect_err(|_| self.close())
     }
 
     /// Starts a thread that [`join`](Self::join) waits for.
-    pub(super) fn start_thread(
+    fn start_thread(
         self: &Arc<Self>,
         builder: thread::Builder,
         body: impl FnOnce() + Send + 'static,
@@ -135,6 +135,7 @@ impl Shared {
                 let _entered = current::enter(self.clone());
                 guest.run(&mut Forever);
             }
+            self.rescue.rounds.leave(self);
             return self.registry.is_empty();
         }
         loop {
@@ -142,6 +143,7 @@ impl Shared {
             if state.live == 0 {
                 let handles = std::mem::take(&mut state.handles);
                 drop(state);
+                self.rescue.rounds.leave(self);
                 // They are past their last look at anything shared; a panic in a thread hook of the
                 // user's was reported when it happened.
                 handles.into_iter().for_each(|handle| drop(handle.join()));

@@ -3,7 +3,7 @@
 use super::gate::{Fences, Gate};
 use super::park::Parker;
 use crate::primitive::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
-use crate::primitive::deque::Stealer;
+use crate::primitive::deque::{self, Stealer};
 use crate::task::{Header, Id, Runnable};
 use std::panic::Location;
 use std::ptr;
@@ -13,7 +13,8 @@ use std::ptr;
 #[derive(Debug)]
 pub struct Slot {
     pub(super) parker: Parker,
-    pub(super) stealer: Stealer<Runnable>,
+    /// The way into its queue; null until its first owner comes. Most slots never have one.
+    stealer: AtomicPtr<Stealer<Runnable>>,
     /// Whether a thread owns this slot now. Workers' slots always have one; guests' come and go.
     pub(super) owned: AtomicBool,
     /// Whether the owner is one of the `N` that should be at work: no `block_on` caller.
@@ -27,16 +28,56 @@ pub struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(stealer: Stealer<Runnable>, fences: Fences) -> Self {
+    /// Without a queue.
+    pub(super) fn new(fences: Fences) -> Self {
         Self {
             parker: Parker::new(),
-            stealer,
+            stealer: AtomicPtr::default(),
             owned: AtomicBool::new(false),
             counted: AtomicBool::new(false),
             thread: AtomicU32::new(0),
             counters: Counters::default(),
             current: Current::default(),
             gate: Gate::new(fences),
+        }
+    }
+
+    /// Gives the slot its queue, once. The owner's half is for its owner.
+    pub(super) fn equip(&self) -> deque::Worker<Runnable> {
+        let deque = deque::Worker::new_fifo();
+        let stealer = Box::into_raw(Box::new(deque.stealer()));
+        // Release: pairs with the Acquire in `stealer`.
+        let before = self.stealer.swap(stealer, Release);
+        assert!(before.is_null(), "a slot has one queue");
+        deque
+    }
+
+    /// The way into its queue, if it has one.
+    #[inline]
+    pub(super) fn stealer(&self) -> Option<&Stealer<Runnable>> {
+        // Acquire: pairs with the Release in `equip`.
+        // SAFETY: null, or made by `equip` and there until the drop.
+        unsafe { self.stealer.load(Acquire).as_ref() }
+    }
+
+    /// Whether there are tasks in its queue.
+    pub(super) fn has_queued(&self) -> bool {
+        self.stealer().is_some_and(|stealer| !stealer.is_empty())
+    }
+
+    /// How many tasks are in its queue.
+    pub(super) fn queued(&self) -> usize {
+        self.stealer().map_or(0, Stealer::len)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // Relaxed: nobody else is here any more.
+        let stealer = self.stealer.swap(ptr::null_mut(), Relaxed);
+        if !stealer.is_null() {
+            // SAFETY: made by `equip`.
+            drop(unsafe { Box::from_raw(stealer) });
         }
     }
 }

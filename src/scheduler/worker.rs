@@ -167,7 +167,7 @@ impl Worker {
         }
         // Relaxed: a hint for the paused clock, the monitor and listings.
         self.slot().owned.store(true, Relaxed);
-        self.shared().rescue.bed.someone_awake();
+        self.shared().rescue.rounds.bed.someone_awake();
         self.shared().tenders.tend(self.seat, self.shared());
         while root.step(self).is_continue() {
             match self.next_task() {
@@ -375,9 +375,9 @@ impl Worker {
             if victim == self.seat || self.shared().idle.is_asleep(victim) {
                 continue;
             }
+            let Some(stealer) = slots[victim].stealer() else { continue };
             // `Retry` is left to the look before sleeping, which finds the victim's queue not empty.
-            let stolen =
-                slots[victim].stealer.steal_batch_with_limit_and_pop(&self.deque, MAX_BATCH);
+            let stolen = stealer.steal_batch_with_limit_and_pop(&self.deque, MAX_BATCH);
             if let Steal::Success(task) = stolen {
                 let counters = &self.slot().counters;
                 counters.steals.add(1);
@@ -503,7 +503,7 @@ impl Worker {
     /// After a sleep.
     fn awake(&self, search: Option<Search>) {
         self.search.set(search);
-        self.shared().rescue.bed.someone_awake();
+        self.shared().rescue.rounds.bed.someone_awake();
         self.looked.set(clock::now());
         self.ticks.set(self.interval.get());
         let fired = self.expire();
@@ -541,7 +541,7 @@ impl Worker {
         if matches!(self.source.get(), Source::Poll) {
             // SAFETY: gate rule 1: the owner's thread, in a poll, which has left.
             unsafe { self.slot().gate.come_back() };
-            self.shared().rescue.bed.someone_awake();
+            self.shared().rescue.rounds.bed.someone_awake();
         }
     }
 

@@ -5,7 +5,7 @@
 //! runtime, and a timer that outlives its runtime can be linked into another one.
 //!
 //! The promise to users: **never early, and late by less than `max(1 tick, duration / 1024)`, plus
-//! scheduling** (which lets timers that come several to a wake-up wait up to half a millisecond for
+//! scheduling** (which lets timers that come several to a wake-up wait up to a millisecond for
 //! each other: `scheduler/worker.rs`). A deadline is rounded up to a tick ([`at_or_after`]) and on to a multiple of a
 //! thousandth of the duration ([`coalesce`]), so that timers of about the same length fire together,
 //! with one wake-up of their thread; the present is rounded down ([`at_or_before`]).

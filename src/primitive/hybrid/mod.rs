@@ -42,6 +42,7 @@ pub(crate) use local::local;
 pub use local::{AccessError, Local};
 pub use lock::{Mutex, MutexGuard, SpinGuard, SpinLock};
 pub use std::sync::Arc;
+pub(crate) use storm::is_on as in_storm;
 // The real one: what the reactor does with events is modelled on its sources, without a poller.
 
 use std::cell::Cell;

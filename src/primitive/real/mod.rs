@@ -77,6 +77,11 @@ pub(crate) const fn in_model() -> bool {
     false
 }
 
+/// Whether this code runs in a storm: never, in production.
+pub(crate) const fn in_storm() -> bool {
+    false
+}
+
 /// What a loop does that waits for another thread to finish a few instructions.
 pub(crate) use std::hint::spin_loop;
 

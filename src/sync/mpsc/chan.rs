@@ -17,6 +17,7 @@ use super::list::{Head, List, Pop, Pushed};
 use crate::primitive::atomic::{AtomicUsize, Ordering::*};
 use crate::primitive::{Arc, UnsafeCell};
 use crate::task::budget;
+use crate::util::note::{self, WaitKind};
 use std::future::poll_fn;
 use std::mem::ManuallyDrop;
 use std::task::{Context, Poll, ready};
@@ -196,7 +197,7 @@ impl<T, F: Flow> Tx<T, F> {
 
     /// Waits until the receiver is closed or dropped.
     pub(super) async fn closed(&self) {
-        let notified = self.chan.closed.notified();
+        let notified = self.chan.closed.notified_as(WaitKind::Closed);
         // In this order: a close that is not seen here notifies.
         if !self.chan.is_closed() {
             notified.await;
@@ -291,6 +292,11 @@ impl<T, F: Flow> Rx<T, F> {
         unsafe { self.chan.list.wait(&mut self.head) }
     }
 
+    fn pending<R>(&self) -> Poll<R> {
+        note::wait_at(WaitKind::Receive, &*self.chan);
+        Poll::Pending
+    }
+
     /// One step without the budget.
     #[inline]
     fn poll_pop(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
@@ -298,7 +304,7 @@ impl<T, F: Flow> Rx<T, F> {
             match self.pop() {
                 Pop::Value(value) => return Poll::Ready(Some(value)),
                 Pop::End => return Poll::Ready(None),
-                Pop::Empty if self.wait(cx) => return Poll::Pending,
+                Pop::Empty if self.wait(cx) => return self.pending(),
                 Pop::Empty => {}
             }
         }
@@ -325,7 +331,7 @@ impl<T, F: Flow> Rx<T, F> {
         loop {
             let (n, ended) = self.pop_many(buffer, limit);
             if n == 0 && !ended && self.wait(cx) {
-                return Poll::Pending;
+                return self.pending();
             }
             if n > 0 || ended {
                 unit.made_progress();
