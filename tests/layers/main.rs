@@ -62,6 +62,7 @@ const FACADE_ONLY: [&str; 20] = [
     "crossbeam*",
     "polling::",
     "loom*",
+    "generator::",
 ];
 
 #[test]
