@@ -53,6 +53,7 @@ pub struct Builder {
     rescue: Rescue,
     slow_poll: Option<Duration>,
     on_slow_poll: Option<Listener>,
+    slow_blocking: Option<Duration>,
     task_records: bool,
     debug_endpoint: bool,
     dump_on_signal: Option<i32>,
@@ -90,6 +91,7 @@ impl Builder {
             rescue: Rescue::On,
             slow_poll: None,
             on_slow_poll: None,
+            slow_blocking: None,
             task_records: false,
             debug_endpoint: false,
             dump_on_signal: None,
@@ -366,6 +368,33 @@ impl Builder {
         self
     }
 
+    /// How long a blocking job may wait for a thread, and how long it may run, before it is reported to the
+    /// listener of [`on_slow_poll`](Self::on_slow_poll), or to stderr. By default jobs may take what they take.
+    ///
+    /// [`SlowPoll::subject`] tells the reports apart. There are none with [`Rescue::Off`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reiver::runtime::{Builder, Subject};
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    ///
+    /// let (send, receive) = mpsc::channel();
+    /// let runtime = Builder::new_multi_thread()
+    ///     .slow_blocking(Duration::from_millis(100))
+    ///     .on_slow_poll(move |slow| drop(send.send(slow.clone())))
+    ///     .build()?;
+    /// runtime.spawn_blocking(|| std::thread::sleep(Duration::from_millis(300)));
+    /// let slow = receive.recv().unwrap();
+    /// assert_eq!(slow.subject(), Subject::RunningJob);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn slow_blocking(&mut self, duration: Duration) -> &mut Self {
+        self.slow_blocking = Some(duration);
+        self
+    }
+
     /// Whether the runtime keeps a record of each task, for [`Handle::dump`](super::Handle::dump): its parent, how
     /// often and how long it was polled, since when it waits, and for which socket, lock, timer or task. By
     /// default it does not, and a listing shows only what kind of thing a task waits for.
@@ -504,12 +533,14 @@ impl Builder {
 
     fn watch(&self) -> Settings {
         // A current-thread runtime is for those who count threads: one more only where it is asked for.
-        let unasked = self.slow_poll.is_none() && self.on_slow_poll.is_none();
+        let unasked =
+            self.slow_poll.is_none() && self.on_slow_poll.is_none() && self.slow_blocking.is_none();
         let is_idle = self.flavor == Flavor::CurrentThread && unasked;
         Settings {
             rescue: if is_idle { Rescue::Off } else { self.rescue },
             slow_poll: self.slow_poll.unwrap_or(SLOW_POLL),
             listener: self.on_slow_poll.clone(),
+            slow_blocking: self.slow_blocking,
             records: self.task_records || self.debug_endpoint || is_debugged(),
             hooks: self.hooks.clone(),
         }

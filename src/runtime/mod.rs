@@ -25,7 +25,7 @@ mod tests;
 pub use crate::tasks::local_runtime::{LocalOptions, LocalRuntime, LocalRuntimeEnterGuard};
 
 pub use crate::blocking::{Histogram, Running as BlockingJob};
-pub use crate::scheduler::{Activity, Frame, Rescue, SlowPoll};
+pub use crate::scheduler::{Activity, Frame, Rescue, SlowPoll, Subject};
 pub use crate::task::{TaskInfo, UnhandledPanic, Waiting};
 pub use crate::util::note::WaitKind;
 pub use builder::Builder;

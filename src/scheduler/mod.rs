@@ -9,6 +9,7 @@ mod explored;
 mod gate;
 mod hooks;
 mod idle;
+mod jobs;
 mod monitor;
 mod pace;
 mod park;
@@ -34,7 +35,7 @@ pub use gate::{Back, Fences, Gate, View};
 pub(crate) use hooks::Hooks;
 #[allow(unused_imports)]
 pub use idle::{Asleep, Idle, Search};
-pub use monitor::{Activity, SlowPoll};
+pub use monitor::{Activity, SlowPoll, Subject};
 #[allow(unused_imports)]
 pub use park::{Blocking, Parker, Unpark};
 #[allow(unused_imports)]

@@ -49,6 +49,8 @@ pub(crate) struct Settings {
     pub(crate) slow_poll: Duration,
     /// `None`: a line on stderr.
     pub(crate) listener: Option<Listener>,
+    /// A blocking job that waits or runs so long is reported.
+    pub(crate) slow_blocking: Option<Duration>,
     /// Whether a record is kept of each task.
     pub(crate) records: bool,
     pub(crate) hooks: Hooks,
@@ -61,6 +63,7 @@ impl Settings {
             rescue: Rescue::Off,
             slow_poll: Duration::MAX,
             listener: None,
+            slow_blocking: None,
             records: false,
             hooks: Hooks::default(),
         }

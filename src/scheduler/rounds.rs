@@ -140,7 +140,7 @@ impl State {
         match pace {
             Some(Pace::Alert) => Then::Sleep(ALERT),
             _ if self.calm < CALM => Then::Sleep(TICK * (1 << self.calm)),
-            _ => Then::Doze(None),
+            _ => Then::Doze(self.monitors.iter().filter_map(Monitor::tick).min()),
         }
     }
 

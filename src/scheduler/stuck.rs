@@ -4,7 +4,7 @@
 //! depend on the monitor's thresholds.
 
 use super::gate::View;
-use super::monitor::{Activity, SlowPoll};
+use super::monitor::{Activity, SlowPoll, Subject};
 use super::{Shared, current};
 use crate::primitive::atomic::Ordering::*;
 use crate::primitive::clock;
@@ -64,6 +64,7 @@ impl Shared {
             _ => Activity::Unknown,
         };
         Some(SlowPoll {
+            subject: Subject::Poll,
             id: Some(id),
             name,
             location: Some(location),
