@@ -9,7 +9,7 @@ use super::error::{Failure, OffloadError, Trouble};
 use super::job::Call;
 use super::registry::{Message, Output};
 use crate::runtime::Handle;
-use crate::task;
+use crate::task::{self, AbortOnDropHandle};
 use crate::time::{Instant, timeout};
 use std::time::Duration;
 
@@ -36,7 +36,8 @@ pub(super) async fn run(
     let limit = limit.min(call.options.deadline.unwrap_or(Duration::MAX));
     let scope = task::deadline().map(|at| at.saturating_duration_since(Instant::now()));
     let limit = limit.min(scope.unwrap_or(Duration::MAX));
-    let Ok(joined) = timeout(limit, job).await else {
+    // Asked to stop when nobody waits any more.
+    let Ok(joined) = timeout(limit, AbortOnDropHandle::new(job)).await else {
         return Err(call.error(Failure::TimedOut { ran: limit }).after_run());
     };
     match joined {

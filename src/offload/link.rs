@@ -4,18 +4,18 @@
 //! else: a long message goes out while error output comes in, and the caller who gives up, the deadline and
 //! the worker's death are seen at any time.
 
-use super::config::{Builder, Stdio};
+use super::config::Builder;
 use super::error::{Failure, KillHint};
+use super::error_output::Errors;
 use super::frame::{Frame, Head, Kind, MAX_SEGMENTS, Malformed, Reader, SHARED};
 use super::real_time::{before, sleep_until};
 use super::registry::{self, Message};
 use super::spawn;
-use super::worker::{CUT_OFF, MAX_DESCRIPTORS, UNFIT};
+use super::worker::{self, CUT_OFF, MAX_DESCRIPTORS, UNFIT};
 use crate::io::unix::AsyncFd;
-use crate::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Stderr, stderr};
+use crate::io::{Interest, ReadBuf};
 use crate::primitive::Arc;
-use crate::process::{Child, ChildStderr, Command, ExitStatus};
-use crate::task::budget;
+use crate::process::{Child, Command, ExitStatus};
 use crate::time::Instant;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
@@ -27,12 +27,10 @@ use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-/// How much of a worker's error output is kept for errors.
-const TAIL: usize = 8192;
 /// How long a worker that has closed its channel has to end by itself: exiting takes a millisecond, or longer if
 /// it has much memory to give back.
 const LAST_BREATH: Duration = Duration::from_millis(200);
@@ -202,73 +200,6 @@ fn receive(socket: &UnixStream, buf: &mut ReadBuf<'_>) -> rustix::io::Result<()>
     Ok(())
 }
 
-/// A worker's error output: its end, and where it goes.
-struct Errors {
-    pipe: Option<ChildStderr>,
-    tail: Vec<u8>,
-    /// Ours, which may be stuck.
-    forward: Option<Stderr>,
-    /// How many bytes had no room there.
-    lost: usize,
-}
-
-impl Errors {
-    /// Takes what is there.
-    fn poll(&mut self, cx: &mut Context<'_>) {
-        let mut space = [MaybeUninit::uninit(); 2048];
-        while let Some(pipe) = &mut self.pipe {
-            let mut buf = ReadBuf::uninit(&mut space);
-            match Pin::new(pipe).poll_read(cx, &mut buf) {
-                Poll::Pending => return,
-                Poll::Ready(Ok(())) if !buf.filled().is_empty() => self.take(buf.filled()),
-                Poll::Ready(_) => self.pipe = None,
-            }
-        }
-    }
-
-    fn take(&mut self, text: &[u8]) {
-        if self.lost > 0 {
-            let note =
-                format!("[reiver: {} bytes of a worker's error output were lost]\n", self.lost);
-            if self.say(note.as_bytes()) == note.len() {
-                self.lost = 0;
-            }
-        }
-        if self.lost == 0 {
-            self.lost = text.len() - self.say(text);
-        } else {
-            self.lost += text.len();
-        }
-        self.tail.extend_from_slice(text);
-        if self.tail.len() > 4 * TAIL {
-            self.tail.drain(..self.tail.len() - TAIL);
-        }
-    }
-
-    /// Hands text to our error output, without waiting for room: neither this thread nor the worker waits for
-    /// whoever reads that, or does not. Gives how much there was room for.
-    fn say(&mut self, text: &[u8]) -> usize {
-        let Some(stderr) = &mut self.forward else { return text.len() };
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        let mut said = 0;
-        while said < text.len() {
-            let poll = || Pin::new(&mut *stderr).poll_write(&mut cx, &text[said..]);
-            match budget::without_budget(poll) {
-                Poll::Ready(Ok(taken)) if taken > 0 => said += taken,
-                // Ours may be closed; that is no reason to stop.
-                Poll::Ready(_) => return text.len(),
-                Poll::Pending => break,
-            }
-        }
-        said
-    }
-
-    fn text(&self) -> String {
-        let start = self.tail.len().saturating_sub(TAIL);
-        String::from_utf8_lossy(&self.tail[start..]).into_owned()
-    }
-}
-
 impl Link {
     /// Starts a worker, up to its hello and the initialiser's end.
     pub(super) async fn start(config: &Builder) -> Result<Self, String> {
@@ -279,8 +210,7 @@ impl Link {
         let socket = AsyncFd::with_interest(socket, Interest::READABLE);
         let socket = socket.map_err(|error| error.to_string())?;
         let pid = child.id().unwrap_or_default();
-        let forward = (config.stderr == Stdio::Inherit).then(stderr);
-        let errors = Errors { pipe: child.stderr.take(), tail: Vec::new(), forward, lost: 0 };
+        let errors = Errors::new(child.stderr.take(), config.stderr);
         let reader = Reader::new(config.max_message, false);
         let mut link = Self { socket, reader, errors, child, pid, out: VecDeque::new() };
         let deadline = Instant::now().checked_add(config.start_timeout);
@@ -347,7 +277,7 @@ impl Link {
 
     /// A new job begins: what the last one wrote is not its.
     pub(super) fn forget_errors(&mut self) {
-        self.errors.tail.clear();
+        self.errors.forget();
     }
 
     /// Why a start went wrong.
@@ -423,6 +353,13 @@ impl Link {
                 Err(Errno::INTR) => {}
                 _ => return Poll::Ready(End::Lost),
             }
+        }
+    }
+
+    /// Asks a job to stop.
+    pub(super) fn ask(&self, job: u64) {
+        if let Some(pid) = self.child.id() {
+            worker::ask(pid, job);
         }
     }
 

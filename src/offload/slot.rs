@@ -17,6 +17,7 @@ use crate::util::rng::Rng;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
+use std::task::Poll;
 
 /// A place in the pool. Dropped without leaving, it closes the pool.
 pub(super) struct Seat {
@@ -177,11 +178,15 @@ impl Crew<'_> {
     /// Waits for the first job's end. `false`: the worker is lost.
     async fn work(&mut self) -> bool {
         let Some(mut job) = self.jobs.pop_front() else { return true };
-        let Self { shared, link, begun, really_begun, .. } = self;
+        let Self { shared, link, begun, .. } = self;
         let limit = job.call.options.timeout.or(shared.config.timeout);
         let limit = limit.and_then(|limit| begun.checked_add(limit));
         let deadline = [limit, job.expires].into_iter().flatten().min();
         let end = link.exchange(deadline, |cx| job.answer.poll_closed(cx)).await;
+        if matches!(end, End::Late | End::Other) && self.may_stop() {
+            return self.stop(job, end).await;
+        }
+        let Self { shared, link, really_begun, .. } = self;
         let counts = &shared.counts;
         let (count, result) = match end {
             End::Answer(frame) if frame.head.job == job.id && frame.head.kind != Kind::Hello => {
@@ -210,20 +215,58 @@ impl Crew<'_> {
             }
         };
         count.fetch_add(1, Relaxed); // Relaxed: see `Counts`.
-        // Before the caller hears of it. None of them has begun.
-        let rest = self.jobs.drain(..).map(|job| {
-            let Flying { id, call, expires, answer } = job;
-            Ticket { id, call, expires, answer, place: None }
-        });
-        shared.put_back(rest.collect());
+        // Before the caller hears of it.
+        self.put_back();
         let _ = job.answer.send(result);
         false
     }
 
-    /// The first job has an answer.
-    fn answered(&mut self, job: Flying, frame: Frame) -> bool {
-        let Self { shared, link, .. } = self;
-        let most = shared.config.recycle_memory;
+    /// The worker is lost with its first job. None of the others has begun.
+    fn put_back(&mut self) {
+        let rest = self.jobs.drain(..).map(|job| {
+            let Flying { id, call, expires, answer } = job;
+            Ticket { id, call, expires, answer, place: None }
+        });
+        self.shared.put_back(rest.collect());
+    }
+
+    /// Whether the first job can be asked to stop: it is there, and there is time.
+    fn may_stop(&self) -> bool {
+        !self.shared.config.grace.is_zero() && self.link.delivered(self.jobs.len() + 1)
+    }
+
+    /// Asks the first job, which is late or not wanted any more, to stop. `false`: it did not, and the worker is
+    /// lost.
+    async fn stop(&mut self, job: Flying, end: End) -> bool {
+        let Self { shared, link, really_begun, .. } = self;
+        let id = job.id;
+        let count = if matches!(end, End::Late) {
+            let failure = Failure::TimedOut { ran: really_begun.elapsed() };
+            let error = job.call.error(failure).by(link.pid(), link.stderr_tail(), true);
+            let _ = job.answer.send(Err(error));
+            &shared.counts.timed_out
+        } else {
+            &shared.counts.abandoned
+        };
+        count.fetch_add(1, Relaxed); // Relaxed: see `Counts`.
+        link.ask(id);
+        let until = Instant::now().checked_add(shared.config.grace);
+        match link.exchange(until, |_| Poll::Pending).await {
+            End::Answer(frame) if frame.head.job == id && frame.head.kind != Kind::Hello => {
+                self.note(&frame);
+                true
+            }
+            _ => {
+                link.kill();
+                self.put_back();
+                false
+            }
+        }
+    }
+
+    /// What an answer says of its worker.
+    fn note(&mut self, frame: &Frame) {
+        let most = self.shared.config.recycle_memory;
         self.tired |= most != 0 && frame.head.extra.saturating_mul(1024) > most;
         let took = frame.head.function;
         self.mean = match self.mean {
@@ -233,6 +276,12 @@ impl Crew<'_> {
         if !self.jobs.is_empty() {
             (self.begun, self.really_begun) = (Instant::now(), clock::now());
         }
+    }
+
+    /// The first job has an answer.
+    fn answered(&mut self, job: Flying, frame: Frame) -> bool {
+        self.note(&frame);
+        let Self { shared, link, .. } = self;
         let result =
             open(frame, |failure| job.call.error(failure).by(link.pid(), link.stderr_tail(), true));
         let counts = &shared.counts;

@@ -183,7 +183,7 @@ fn who_should_be_a_worker_and_is_none_starts_none() {
 async fn helper_was_missed() {
     // As where no constructor runs, and `main` calls no `init`: the orders are still there.
     // SAFETY: nothing else of this process looks at its environment now.
-    unsafe { std::env::set_var("REIVER_OFFLOAD_WORKER", "1 1 1 1 0 0 0 0 0") };
+    unsafe { std::env::set_var("REIVER_OFFLOAD_WORKER", "2 1 1 1 0 0 0 0 0 0") };
     let pool = one().build();
     for _ in 0..3 {
         let error = pool.run(jobs::pid::job()).await.unwrap_err();
