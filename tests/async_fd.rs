@@ -171,7 +171,11 @@ fn bad_descriptors() {
         assert!(AsyncFd::new(Number(a.as_raw_fd())).is_err());
         AsyncFd::new(a.into_std().unwrap()).unwrap();
         let again = fd.into_inner();
-        AsyncFd::try_with_interest(again, Interest::WRITABLE).unwrap();
+        let again = AsyncFd::try_with_interest(again, Interest::WRITABLE).unwrap().into_inner();
+        // SAFETY: a socket, which is moved in.
+        let again = unsafe { AsyncFd::register(again) }.unwrap().into_inner();
+        // SAFETY: as above.
+        unsafe { AsyncFd::register_with_interest(again, Interest::WRITABLE) }.unwrap();
     });
 }
 

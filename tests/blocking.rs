@@ -1,7 +1,9 @@
 //! `spawn_blocking` and what surrounds it, seen from outside.
 
 use reiver::runtime::{Builder, Handle, Runtime};
-use reiver::task::{self, spawn_blocking};
+use reiver::sync::oneshot;
+use reiver::task::blocking::Pool;
+use reiver::task::{self, StopToken, spawn_blocking};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, mpsc};
 use std::time::{Duration, Instant};
@@ -199,5 +201,148 @@ fn a_full_queue_pushes_back() {
             task::yield_now().await;
         }
         assert_eq!(metrics.blocking_queue_wait().count(), 3);
+    });
+}
+
+#[test]
+fn a_running_job_is_told_to_stop() {
+    for runtime in runtimes() {
+        runtime.block_on(async {
+            assert!(!task::stop_requested());
+            let (begun, has_begun) = oneshot::channel();
+            let job = spawn_blocking(move || {
+                let token = StopToken::current();
+                assert!(!token.is_stop_requested() && !task::stop_requested());
+                begun.send(()).unwrap();
+                // Others that work for it hear of it too.
+                let helper = std::thread::spawn(move || {
+                    assert!(!task::stop_requested(), "this thread is no job");
+                    while !token.is_stop_requested() {
+                        std::thread::yield_now();
+                    }
+                });
+                helper.join().unwrap();
+                assert!(task::stop_requested());
+                "stopped"
+            });
+            has_begun.await.unwrap();
+            job.abort();
+            assert_eq!(job.await.unwrap(), "stopped");
+        });
+        // So does the end of the runtime.
+        let (begun, has_begun) = mpsc::channel();
+        runtime.spawn_blocking(move || {
+            begun.send(()).unwrap();
+            while !task::stop_requested() {
+                std::thread::yield_now();
+            }
+        });
+        has_begun.recv().unwrap();
+        assert!(runtime.shutdown(Duration::from_secs(20)).is_clean());
+    }
+}
+
+#[test]
+fn pools_have_limits_and_names_of_their_own() {
+    let (started, stopped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (starts, stops) = (started.clone(), stopped.clone());
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(1)
+        .on_thread_start(move || _ = starts.fetch_add(1, SeqCst))
+        .on_thread_stop(move || _ = stops.fetch_add(1, SeqCst))
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let pool = Pool::builder().name("images").max_threads(2).max_queue(1).build();
+        assert_eq!((pool.name(), pool.num_threads(), pool.queue_depth()), ("images", 0, 0));
+        let barrier = Arc::new(Barrier::new(3));
+        // Two run at a time, which the runtime's pool would not let them.
+        let meet = |name: &str| {
+            let barrier = barrier.clone();
+            let meet = move || {
+                barrier.wait();
+                Handle::current();
+                std::thread::current().name().map(str::to_owned)
+            };
+            task::Builder::new().name(name).spawn_blocking_in(meet, &pool).unwrap()
+        };
+        let running = [meet("first"), meet("second")];
+        while pool.queue_depth() > 0 {
+            task::yield_now().await;
+        }
+        let queued = pool.try_spawn(|| 7).unwrap();
+        assert!(pool.try_spawn(|| 8).unwrap_err().is_full());
+        // The runtime's own pool is as free as before.
+        assert_eq!(spawn_blocking(|| 9).await.unwrap(), 9);
+        let jobs = Handle::current().blocking_jobs();
+        let mut names: Vec<_> = jobs.iter().map(|job| (job.pool(), job.task().name())).collect();
+        names.sort();
+        let in_images = |name| (Some("images"), name);
+        assert_eq!(names, [in_images(None), in_images(Some("first")), in_images(Some("second"))]);
+        assert_eq!(jobs.iter().filter(|job| job.age().is_some()).count(), 2);
+        barrier.wait();
+        for job in running {
+            assert_eq!(job.await.unwrap().as_deref(), Some("images"));
+        }
+        assert_eq!(queued.await.unwrap(), 7);
+        assert_eq!(pool.submit(|| 10).await.await.unwrap(), 10);
+        assert!(pool.run(|| panic!("inside a pool")).await.unwrap_err().is_panic());
+        assert_eq!(pool.num_threads(), 2);
+    });
+    drop(runtime);
+    assert_eq!(started.load(SeqCst), 1 + 1 + 2);
+    assert_eq!(stopped.load(SeqCst), started.load(SeqCst));
+}
+
+#[test]
+fn a_pool_ends_with_its_last_clone_and_with_its_runtime() {
+    let runtime = Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let block = |pool: &Pool| {
+        let (free, blocked) = mpsc::channel::<()>();
+        let (begun, has_begun) = mpsc::channel();
+        let job = pool.spawn(move || {
+            begun.send(()).unwrap();
+            blocked.recv().is_err()
+        });
+        has_begun.recv().unwrap();
+        (free, job)
+    };
+    let guard = runtime.enter();
+    let pool = Pool::builder().name("short").max_threads(1).build();
+    let (free, running) = block(&pool);
+    let queued = pool.spawn(|| ());
+    drop(pool.clone());
+    assert_eq!(pool.jobs().len(), 2);
+    drop(pool);
+    assert!(runtime.block_on(queued).unwrap_err().is_cancelled());
+    drop(free);
+    assert!(runtime.block_on(running).unwrap());
+    // What runs when the runtime ends is in its report.
+    let pool = Pool::builder().name("long").max_threads(1).build();
+    let (free, _running) = block(&pool);
+    drop(guard);
+    let report = runtime.shutdown(Duration::from_millis(10));
+    assert_eq!(report.blocking_threads(), 1);
+    assert_eq!(report.blocking_jobs()[0].pool(), Some("long"));
+    drop(free);
+    let late = pool.spawn(|| ());
+    let there = Runtime::new().unwrap();
+    assert!(there.block_on(late).unwrap_err().is_cancelled());
+}
+
+/// A paused clock waits for jobs of every pool.
+#[test]
+fn jobs_of_a_pool_hold_a_paused_clock() {
+    let runtime = Builder::new_current_thread().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let pool = Pool::builder().max_threads(1).build();
+        let start = Instant::now();
+        let job = pool.run(|| std::thread::sleep(Duration::from_millis(50)));
+        let hour = Duration::from_secs(3600);
+        reiver::time::timeout(hour, job).await.unwrap().unwrap();
+        assert!(start.elapsed() >= Duration::from_millis(50));
+        // And goes on behind them.
+        reiver::time::sleep(hour).await;
     });
 }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use reiver::runtime::{Builder, Runtime};
+use reiver::runtime::{Builder, LocalOptions, LocalRuntime, Runtime};
 use reiver::task::{LocalSet, spawn_local, yield_now};
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
@@ -496,4 +496,73 @@ fn a_set_in_a_thread_local_is_dropped_with_its_thread() {
     .join()
     .unwrap();
     assert!(dropped.load(SeqCst));
+}
+
+#[test]
+fn a_local_runtime_is_a_set_everywhere() {
+    let drops = Rc::new(Cell::new(0));
+    let runtime = LocalRuntime::new().unwrap();
+    let guard = runtime.enter();
+    let early = spawn_local(async { Rc::new(1) });
+    drop(guard);
+    let local = Local::new(&drops);
+    runtime.spawn_local(async move {
+        pending::<()>().await;
+        drop(local);
+    });
+    let sum = runtime.block_on(async {
+        // From an ordinary task too.
+        let inner = reiver::spawn(async { spawn_local(async { 2 }).await.unwrap() });
+        let blocking = reiver::task::spawn_blocking(|| 4);
+        *early.await.unwrap() + inner.await.unwrap() + blocking.await.unwrap()
+    });
+    assert_eq!(sum, 7);
+    let other = runtime.handle().clone();
+    let there = thread::spawn(move || other.spawn(async { 8 })).join().unwrap();
+    assert_eq!(runtime.block_on(there).unwrap(), 8);
+    assert_eq!(drops.get(), 0);
+    drop(runtime);
+    assert_eq!(drops.get(), 1);
+    assert!(catch_unwind(|| spawn_local(async {})).is_err());
+}
+
+#[test]
+fn the_tasks_of_a_local_runtime_end_inside_of_it() {
+    struct Inside(Rc<Cell<usize>>);
+
+    impl Drop for Inside {
+        fn drop(&mut self) {
+            drop(reiver::task::spawn_blocking(|| ()));
+            self.0.set(self.0.get() + 1);
+        }
+    }
+
+    let ended = Rc::new(Cell::new(0));
+    let ends: [fn(LocalRuntime); 3] = [
+        drop,
+        |runtime| runtime.shutdown_timeout(std::time::Duration::from_secs(20)),
+        LocalRuntime::shutdown_background,
+    ];
+    for end in ends {
+        let runtime = Builder::new_current_thread().build_local(LocalOptions::default()).unwrap();
+        let inside = Inside(ended.clone());
+        runtime.spawn_local(async move {
+            pending::<()>().await;
+            drop(inside);
+        });
+        assert_eq!(runtime.metrics().num_workers(), 1);
+        end(runtime);
+    }
+    assert_eq!(ended.get(), 3);
+    let threads = AssertUnwindSafe(|| {
+        drop(Builder::new_multi_thread().worker_threads(1).build_local(LocalOptions::default()));
+    });
+    assert!(catch_unwind(threads).is_err());
+}
+
+#[test]
+fn sets_have_numbers() {
+    let (one, other) = (LocalSet::new(), LocalSet::new());
+    assert_ne!(one.id(), other.id());
+    assert_eq!(one.id(), one.id());
 }

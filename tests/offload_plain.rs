@@ -6,6 +6,12 @@ fn double(n: u64) -> (u64, u32) {
     (n * 2, std::process::id())
 }
 
+/// That there is such a function, which nobody calls, is no reason to leave workers to it: documentation tests
+/// have many in one program.
+#[reiver::main]
+#[allow(dead_code)]
+async fn never_called() {}
+
 #[cfg(target_os = "linux")]
 fn main() {
     // A worker that got here would print, start workers of its own, and so on.

@@ -4,6 +4,7 @@
 use reiver::io::{AsyncReadExt, AsyncWriteExt};
 use reiver::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use reiver::runtime::{Builder, Runtime};
+use reiver::signal::unix::SignalKind;
 use reiver::time::{Duration, sleep, timeout};
 use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
@@ -205,6 +206,19 @@ fn killing() {
             let mut child = Command::new("sleep").arg("600").spawn().unwrap();
             child.kill().await.unwrap();
             assert_eq!(child.wait().await.unwrap().signal(), Some(9));
+            // A polite request can be refused, and other signals be sent.
+            let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+            child.terminate().unwrap();
+            assert_eq!(child.wait().await.unwrap().signal(), Some(15));
+            assert_eq!(child.terminate().unwrap_err().kind(), ErrorKind::InvalidInput);
+            let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+            let unknown = child.send_signal(SignalKind::from_raw(1_000)).unwrap_err();
+            assert_eq!(unknown.kind(), ErrorKind::InvalidInput);
+            child.send_signal(SignalKind::user_defined1()).unwrap();
+            assert_eq!(
+                child.wait().await.unwrap().signal(),
+                Some(SignalKind::user_defined1().as_raw_value())
+            );
             // A wait that is given up kills nobody; a drop that is told to does.
             let mut child = Command::new("sleep").arg("600").kill_on_drop(true).spawn().unwrap();
             let pid = child.id().unwrap();

@@ -1,9 +1,11 @@
 //! What the scheduler promises, seen from outside.
 
-use reiver::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
+use reiver::runtime::{Builder, Handle, Runtime, RuntimeFlavor, is_rt_shutdown_err, worker_index};
 use reiver::task::{self, yield_now};
+use reiver::time::sleep;
 use std::collections::HashSet;
 use std::future::{Future, pending, poll_fn};
+use std::panic;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Mutex};
@@ -533,4 +535,107 @@ fn timers_fire_where_all_workers_block() {
     let slept = slept.recv_timeout(Duration::from_secs(10));
     runtime.shutdown_background();
     slept.expect("nobody looks after the wheel of a worker that blocks");
+}
+
+#[test]
+fn runtimes_have_names_and_numbers() {
+    let named = Builder::new_multi_thread().worker_threads(1).name("raid").build().unwrap();
+    let other = one();
+    assert_eq!((named.handle().name(), other.handle().name()), (Some("raid"), None));
+    assert_ne!(named.handle().id(), other.handle().id());
+    assert_eq!(named.block_on(async { Handle::current().id() }), named.handle().id());
+    assert_eq!(named.handle().id().to_string(), named.handle().clone().id().to_string());
+    let nameless = panic::catch_unwind(|| drop(Builder::new_current_thread().name(" ").build()));
+    assert!(nameless.is_err());
+}
+
+#[test]
+fn workers_know_their_index_and_guests_have_none() {
+    assert_eq!(worker_index(), None);
+    assert_eq!(one().block_on(async { worker_index() }), Some(0));
+    let runtime = two();
+    assert_eq!(runtime.block_on(async { worker_index() }), None);
+    // Each of the two is seen, since a task holds its worker until the other has come.
+    let barrier = Arc::new(Barrier::new(2));
+    let spawn = || {
+        let barrier = barrier.clone();
+        runtime.spawn(async move {
+            barrier.wait();
+            worker_index()
+        })
+    };
+    let tasks = [spawn(), spawn()];
+    let mut seen = tasks.map(|task| runtime.handle().block_on(task).unwrap());
+    seen.sort();
+    assert_eq!(seen, [Some(0), Some(1)]);
+    assert_eq!(runtime.handle().block_on(runtime.spawn_blocking(worker_index)).unwrap(), None);
+}
+
+/// The hooks come in pairs around each sleep, and what they do does not get lost.
+#[test]
+fn hooks_of_the_sleep_may_spawn() {
+    let counts: Arc<[AtomicUsize; 3]> = Arc::default();
+    let (parks, unparks) = (counts.clone(), counts.clone());
+    let runtime = Builder::new_current_thread()
+        .on_thread_park(move || {
+            // The first sleep would not end without the task that is spawned here.
+            if parks[0].fetch_add(1, SeqCst) == 0 {
+                let ran = parks.clone();
+                reiver::spawn(async move { ran[2].fetch_add(1, SeqCst) });
+            }
+        })
+        .on_thread_unpark(move || _ = unparks[1].fetch_add(1, SeqCst))
+        .build()
+        .unwrap();
+    let count = counts.clone();
+    runtime.block_on(poll_fn(move |cx| match count[2].load(SeqCst) {
+        0 => {
+            let (waker, count) = (cx.waker().clone(), count.clone());
+            reiver::spawn(async move {
+                while count[2].load(SeqCst) == 0 {
+                    sleep(Duration::from_millis(1)).await;
+                }
+                waker.wake();
+            });
+            Poll::Pending
+        }
+        _ => Poll::Ready(()),
+    }));
+    let sleeps = counts[0].load(SeqCst);
+    assert!(sleeps > 0);
+    assert_eq!(counts[1].load(SeqCst), sleeps);
+    assert_eq!(runtime.metrics().worker_park_unpark_count(0) % 2, 0, "nobody sleeps");
+    assert!(runtime.metrics().worker_park_unpark_count(0) > 0);
+}
+
+#[test]
+fn settings_of_tokios_loop_are_accepted() {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .event_interval(61)
+        .global_queue_interval(31)
+        .max_io_events_per_tick(1024)
+        .max_io_events_per_busy_tick(64)
+        .build()
+        .unwrap();
+    assert_eq!(runtime.block_on(async { 1 }), 1);
+    let zeros: [fn(&mut Builder); 4] = [
+        |builder| _ = builder.event_interval(0),
+        |builder| _ = builder.global_queue_interval(0),
+        |builder| _ = builder.max_io_events_per_tick(0),
+        |builder| _ = builder.max_io_events_per_busy_tick(0),
+    ];
+    for zero in zeros {
+        assert!(panic::catch_unwind(|| zero(&mut Builder::new_current_thread())).is_err());
+    }
+}
+
+#[test]
+fn errors_of_a_runtime_that_is_gone_are_known() {
+    let (gone, here) = (one(), one());
+    let listener = gone.block_on(reiver::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    drop(gone);
+    let error = here.block_on(listener.accept()).unwrap_err();
+    assert!(is_rt_shutdown_err(&error), "{error}");
+    assert!(!is_rt_shutdown_err(&std::io::Error::other("the runtime is shut down")));
 }

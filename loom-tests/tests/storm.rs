@@ -319,7 +319,9 @@ fn storm_blocking() {
         let ran = Arc::new(AtomicUsize::new(0));
         let job = |ran: &Arc<AtomicUsize>| {
             let ran = ran.clone();
-            move || drop(ran.fetch_add(1, Relaxed))
+            move || {
+                ran.fetch_add(1, Relaxed);
+            }
         };
         let handle = runtime.handle().clone();
         let theirs = ran.clone();
@@ -387,17 +389,15 @@ fn storm_timers() {
             .collect();
         // Timers that were set by a guest, and go to others when it leaves.
         let (tx, rx) = oneshot::channel();
-        let late = runtime.block_on(async move {
-            let late = spawn(async move {
+        runtime.block_on(async move {
+            drop(spawn(async move {
                 sleep(2 * MS).await;
                 tx.send(()).unwrap();
-            });
+            }));
             sleep(MS).await;
-            late
         });
         rx.blocking_recv().unwrap();
         runtime.block_on(async move {
-            late.await.unwrap();
             for task in tasks {
                 task.await.unwrap();
             }

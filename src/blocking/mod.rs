@@ -33,6 +33,7 @@ use crate::primitive::Arc;
 use crate::task::JoinHandle;
 use shared::Shared;
 use std::panic::Location;
+use std::sync::Weak;
 use std::time::Instant;
 use std::{fmt, io};
 
@@ -163,6 +164,44 @@ impl<F> From<Refused<F>> for io::Error {
 #[derive(Debug, Clone)]
 pub struct Pool(Arc<Closing>);
 
+/// A pool that is neither kept open by this nor kept at all.
+#[derive(Debug)]
+pub struct WeakPool(Weak<Shared>);
+
+impl WeakPool {
+    /// The pool, while somebody has it or one of its threads lives.
+    pub fn upgrade(&self) -> Option<Seen> {
+        self.0.upgrade().map(Seen)
+    }
+
+    /// Whether there is anything left of the pool.
+    pub fn is_alive(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+}
+
+/// A pool as its runtime sees it. Dropping it closes nothing.
+#[derive(Debug)]
+pub struct Seen(Arc<Shared>);
+
+impl Seen {
+    /// As [`Pool::close`].
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    /// As [`Pool::shutdown`].
+    pub fn shutdown(&self, deadline: Option<Instant>) -> Report {
+        self.0.close();
+        self.0.wait(deadline)
+    }
+
+    /// As [`Pool::jobs`].
+    pub fn jobs(&self) -> Vec<Running> {
+        self.0.jobs()
+    }
+}
+
 /// Closes the pool when dropped. Not `Shared` itself, which the threads keep.
 #[derive(Debug)]
 struct Closing(Arc<Shared>);
@@ -260,6 +299,11 @@ impl Pool {
             room.wait().await;
         }
         Place { pool: self }
+    }
+
+    /// A reference that does not keep the pool open.
+    pub fn downgrade(&self) -> WeakPool {
+        WeakPool(Arc::downgrade(&self.0.0))
     }
 
     /// As [`shutdown`](Self::shutdown), without the wait.

@@ -55,6 +55,8 @@ pub struct Config {
     pub max_queue: Option<usize>,
     /// How many lists the registry of jobs has.
     pub homes: usize,
+    /// What listings call it.
+    pub name: Option<Arc<str>>,
 }
 
 impl Default for Config {
@@ -68,6 +70,7 @@ impl Default for Config {
             max_queue: None,
             // Each list is one spin lock, held for some ten instructions.
             homes: if in_model() { 1 } else { 8 },
+            name: None,
         }
     }
 }
@@ -82,6 +85,7 @@ pub struct Shared {
     limits: Limits,
     pub(super) keep_alive: Duration,
     homes: usize,
+    name: Option<Arc<str>>,
     /// What job times count from.
     epoch: Instant,
     spawn_thread: SpawnThread,
@@ -136,6 +140,7 @@ impl Shared {
             limits: Limits([config.max_threads, config.reserved]),
             keep_alive: config.keep_alive,
             homes,
+            name: config.name,
             epoch: clock::now(),
             spawn_thread,
             after_job,
@@ -383,7 +388,7 @@ impl Shared {
                 let id = task.id().number();
                 let since = begun.get(&id);
                 let age = since.map(|&since| Duration::from_nanos(now.saturating_sub(since)));
-                Running::new(task, age)
+                Running::new(task, age, self.name.clone())
             })
             .collect();
         jobs.sort_by_key(|job| Reverse(job.age()));

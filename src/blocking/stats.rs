@@ -7,7 +7,7 @@
 //! end of a job is the start of the next), about 25 ns each, and six stores.
 
 use crate::primitive::atomic::{AtomicU64, Ordering::*, fence};
-use crate::primitive::in_model;
+use crate::primitive::{Arc, in_model};
 use crate::task::TaskInfo;
 use std::fmt;
 use std::time::Duration;
@@ -188,17 +188,23 @@ pub struct Metrics {
 pub struct Running {
     task: TaskInfo,
     age: Option<Duration>,
+    pool: Option<Arc<str>>,
 }
 
 impl Running {
     /// A job, and how long it has been running if it has begun.
-    pub fn new(task: TaskInfo, age: Option<Duration>) -> Self {
-        Self { task, age }
+    pub fn new(task: TaskInfo, age: Option<Duration>, pool: Option<Arc<str>>) -> Self {
+        Self { task, age, pool }
     }
 
     /// Its task: id, name, and where it was spawned.
     pub fn task(&self) -> &TaskInfo {
         &self.task
+    }
+
+    /// The name of its pool; `None` for the runtime's.
+    pub fn pool(&self) -> Option<&str> {
+        self.pool.as_deref()
     }
 
     /// How long it has been running; `None` if it is still queued.

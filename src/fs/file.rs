@@ -5,6 +5,7 @@ use super::writing::report;
 use super::{OpenOptions, start};
 use crate::io::{AsyncRead, AsyncSeek, AsyncWrite, ReadBuf};
 use crate::primitive::Arc;
+use crate::reactor::shut_down_error;
 use crate::sync::{Mutex, MutexGuard, oneshot};
 use crate::task::budget;
 use std::fmt;
@@ -136,7 +137,7 @@ impl File {
         inner.job = Some(Job::Other(start(move || drop(sender.send(f(&file))))?));
         poll_fn(|cx| inner.poll_settled(cx)).await;
         // Nothing was sent if the job was cancelled.
-        result.try_recv().unwrap_or_else(|_| Err(io::Error::other("the runtime is shut down")))
+        result.try_recv().unwrap_or_else(|_| Err(shut_down_error()))
     }
 
     /// Waits until the disk has everything that was written, and what describes the file.

@@ -83,6 +83,7 @@ pub struct Builder {
     pub(super) idle_timeout: Duration,
     pub(super) start_timeout: Duration,
     pub(super) timeout: Option<Duration>,
+    pub(super) grace: Duration,
     pub(super) recycle_after: u64,
     pub(super) recycle_memory: u64,
     pub(super) memory: u64,
@@ -111,6 +112,7 @@ impl Builder {
             idle_timeout: Duration::from_secs(60),
             start_timeout: Duration::from_secs(10),
             timeout: None,
+            grace: Duration::ZERO,
             recycle_after: 0,
             recycle_memory: 0,
             memory: 0,
@@ -199,6 +201,15 @@ impl Builder {
     /// How long a job may run that says nothing else; by default without limit.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// How long a job may go on whose time is up or whose caller is gone, before its worker is killed: it is asked
+    /// to stop, which it learns from [`stop_requested`](super::stop_requested). The caller of one that is late is told
+    /// at once. By default not at all, and workers do not listen: a job that does not look costs the whole
+    /// grace period.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
         self
     }
 

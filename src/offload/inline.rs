@@ -9,7 +9,8 @@ use super::error::{Failure, OffloadError, Trouble};
 use super::job::Call;
 use super::registry::{Message, Output};
 use crate::runtime::Handle;
-use crate::time::timeout;
+use crate::task::{self, AbortOnDropHandle};
+use crate::time::{Instant, timeout};
 use std::time::Duration;
 
 pub(super) async fn run(
@@ -33,7 +34,10 @@ pub(super) async fn run(
     });
     let limit = call.options.timeout.or(config.timeout).unwrap_or(Duration::MAX);
     let limit = limit.min(call.options.deadline.unwrap_or(Duration::MAX));
-    let Ok(joined) = timeout(limit, job).await else {
+    let scope = task::deadline().map(|at| at.saturating_duration_since(Instant::now()));
+    let limit = limit.min(scope.unwrap_or(Duration::MAX));
+    // Asked to stop when nobody waits any more.
+    let Ok(joined) = timeout(limit, AbortOnDropHandle::new(job)).await else {
         return Err(call.error(Failure::TimedOut { ran: limit }).after_run());
     };
     match joined {

@@ -94,7 +94,8 @@ impl<R> Job<R> {
         self
     }
 
-    /// The time until it must have ended, from its submission on, waiting in the queue included.
+    /// The time until it must have ended, from its submission on, waiting in the queue included. The deadline of
+    /// the scope that it is awaited in ([`task::deadline`](crate::task::deadline)) holds in any case.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.call.options.deadline = Some(deadline);
         self

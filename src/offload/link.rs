@@ -4,33 +4,33 @@
 //! else: a long message goes out while error output comes in, and the caller who gives up, the deadline and
 //! the worker's death are seen at any time.
 
-use super::config::{Builder, Stdio};
+use super::config::Builder;
 use super::error::{Failure, KillHint};
+use super::error_output::Errors;
 use super::frame::{Frame, Head, Kind, MAX_SEGMENTS, Malformed, Reader, SHARED};
+use super::real_time::{before, sleep_until};
 use super::registry::{self, Message};
 use super::spawn;
-use super::worker::{CUT_OFF, MAX_DESCRIPTORS, UNFIT};
+use super::worker::{self, CUT_OFF, MAX_DESCRIPTORS, UNFIT};
 use crate::io::unix::AsyncFd;
-use crate::io::{AsyncRead, Interest, ReadBuf};
+use crate::io::{Interest, ReadBuf};
 use crate::primitive::Arc;
-use crate::process::{Child, ChildStderr, Command, ExitStatus};
-use crate::time::{Instant, sleep_until, timeout};
+use crate::process::{Child, Command, ExitStatus};
+use crate::time::Instant;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::io::{self, IoSlice, Write as _};
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-/// How much of a worker's error output is kept for errors.
-const TAIL: usize = 8192;
 /// How long a worker that has closed its channel has to end by itself: exiting takes a millisecond, or longer if
 /// it has much memory to give back.
 const LAST_BREATH: Duration = Duration::from_millis(200);
@@ -200,44 +200,6 @@ fn receive(socket: &UnixStream, buf: &mut ReadBuf<'_>) -> rustix::io::Result<()>
     Ok(())
 }
 
-/// A worker's error output: its end, and where it goes.
-struct Errors {
-    pipe: Option<ChildStderr>,
-    tail: Vec<u8>,
-    forward: bool,
-}
-
-impl Errors {
-    /// Takes what is there.
-    fn poll(&mut self, cx: &mut Context<'_>) {
-        let mut space = [MaybeUninit::uninit(); 2048];
-        while let Some(pipe) = &mut self.pipe {
-            let mut buf = ReadBuf::uninit(&mut space);
-            match Pin::new(pipe).poll_read(cx, &mut buf) {
-                Poll::Pending => return,
-                Poll::Ready(Ok(())) if !buf.filled().is_empty() => self.take(buf.filled()),
-                Poll::Ready(_) => self.pipe = None,
-            }
-        }
-    }
-
-    fn take(&mut self, text: &[u8]) {
-        if self.forward {
-            // Ours may be closed; that is no reason to stop.
-            let _ = io::stderr().write_all(text);
-        }
-        self.tail.extend_from_slice(text);
-        if self.tail.len() > 4 * TAIL {
-            self.tail.drain(..self.tail.len() - TAIL);
-        }
-    }
-
-    fn text(&self) -> String {
-        let start = self.tail.len().saturating_sub(TAIL);
-        String::from_utf8_lossy(&self.tail[start..]).into_owned()
-    }
-}
-
 impl Link {
     /// Starts a worker, up to its hello and the initialiser's end.
     pub(super) async fn start(config: &Builder) -> Result<Self, String> {
@@ -248,8 +210,7 @@ impl Link {
         let socket = AsyncFd::with_interest(socket, Interest::READABLE);
         let socket = socket.map_err(|error| error.to_string())?;
         let pid = child.id().unwrap_or_default();
-        let forward = config.stderr == Stdio::Inherit;
-        let errors = Errors { pipe: child.stderr.take(), tail: Vec::new(), forward };
+        let errors = Errors::new(child.stderr.take(), config.stderr);
         let reader = Reader::new(config.max_message, false);
         let mut link = Self { socket, reader, errors, child, pid, out: VecDeque::new() };
         let deadline = Instant::now().checked_add(config.start_timeout);
@@ -316,7 +277,7 @@ impl Link {
 
     /// A new job begins: what the last one wrote is not its.
     pub(super) fn forget_errors(&mut self) {
-        self.errors.tail.clear();
+        self.errors.forget();
     }
 
     /// Why a start went wrong.
@@ -395,6 +356,13 @@ impl Link {
         }
     }
 
+    /// Asks a job to stop.
+    pub(super) fn ask(&self, job: u64) {
+        if let Some(pid) = self.child.id() {
+            worker::ask(pid, job);
+        }
+    }
+
     /// Kills the worker as a stranger would.
     pub(super) fn strike(&mut self) {
         let _ = self.child.start_kill();
@@ -413,7 +381,7 @@ impl Link {
 
     /// Waits for the end of a worker whose channel is closed; says how it ended.
     pub(super) async fn bury(&mut self) -> Failure {
-        let ended = timeout(LAST_BREATH, self.ended()).await.is_ok();
+        let ended = before(Instant::now() + LAST_BREATH, self.ended()).await.is_some();
         // What it has started and left behind. It is not reaped yet.
         self.kill();
         let status = self.child.wait().await;

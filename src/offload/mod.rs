@@ -39,6 +39,7 @@ mod blob;
 mod config;
 mod default;
 mod error;
+mod error_output;
 mod frame;
 mod inline;
 mod job;
@@ -46,6 +47,7 @@ mod link;
 mod map;
 mod orders;
 mod pool;
+mod real_time;
 mod registry;
 mod shared;
 mod slot;
@@ -59,7 +61,7 @@ pub use error::{Failure, KillHint, OffloadError};
 pub use job::Job;
 pub use map::Map;
 pub use pool::{Offload, ProcessPool, Running, Stats};
-pub use worker::{in_worker, init};
+pub use worker::{in_worker, init, stop_requested};
 
 /// What the attribute's expansion names.
 #[doc(hidden)]

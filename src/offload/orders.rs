@@ -22,21 +22,24 @@ pub struct Orders {
     pub nice: i32,
     /// Whether its memory is reported with each answer.
     pub report_memory: bool,
+    /// Whether jobs may be asked to stop.
+    pub listen: bool,
 }
 
 impl Orders {
     /// As the variable's text.
     pub fn to_text(self) -> String {
-        let Self { parent, fingerprint, limit, data, address_space, cpu, nice, report_memory } =
-            self;
-        let report = u8::from(report_memory);
-        format!("1 {parent} {fingerprint} {limit} {data} {address_space} {cpu} {nice} {report}")
+        let Self { parent, fingerprint, limit, data, address_space, cpu, nice, .. } = self;
+        let (report, listen) = (u8::from(self.report_memory), u8::from(self.listen));
+        format!(
+            "2 {parent} {fingerprint} {limit} {data} {address_space} {cpu} {nice} {report} {listen}"
+        )
     }
 
     /// From the variable's text; `None` if another version wrote it.
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
-        if words.next() != Some("1") {
+        if words.next() != Some("2") {
             return None;
         }
         let mut number = || words.next()?.parse::<u64>().ok();
@@ -44,9 +47,9 @@ impl Orders {
         let (fingerprint, limit) = (number()?, number()?);
         let (data, address_space, cpu) = (number()?, number()?, number()?);
         let nice = words.next()?.parse().ok()?;
-        let report_memory = words.next()? == "1";
-        let all =
-            Self { parent, fingerprint, limit, data, address_space, cpu, nice, report_memory };
+        let (report_memory, listen) = (words.next()? == "1", words.next()? == "1");
+        let limits = Self { limit, data, address_space, cpu, ..Self::default() };
+        let all = Self { parent, fingerprint, nice, report_memory, listen, ..limits };
         words.next().is_none().then_some(all)
     }
 }
@@ -58,8 +61,12 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let orders = Orders { parent: 7, fingerprint: u64::MAX, nice: -5, ..Orders::default() };
-        assert_eq!(Orders::parse(&orders.to_text()), Some(orders));
-        for text in ["", "1", "2 1 2 3 4 5 6 7 0", "1 1 2 3 4 5 6 7 0 9", "1 -1 2 3 4 5 6 7 0"] {
+        for orders in [orders, Orders { listen: true, ..orders }] {
+            assert_eq!(Orders::parse(&orders.to_text()), Some(orders));
+        }
+        for text in
+            ["", "2", "1 1 2 3 4 5 6 7 0 0", "2 1 2 3 4 5 6 7 0 0 9", "2 -1 2 3 4 5 6 7 0 0"]
+        {
             assert_eq!(Orders::parse(text), None, "{text}");
         }
     }

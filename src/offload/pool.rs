@@ -4,11 +4,13 @@ use super::config::Builder;
 use super::error::{Failure, OffloadError};
 use super::inline;
 use super::job::{Call, Decode, Job};
+use super::real_time::Held;
 use super::registry::Message;
 use super::shared::Shared;
 use super::slot;
 use crate::primitive::Arc;
 use crate::runtime::Handle;
+use crate::task;
 use crate::time::Instant;
 use std::fmt;
 use std::future::Future;
@@ -152,7 +154,10 @@ impl ProcessPool {
         if shared.config.inline {
             return inline::run(&shared.runtime, &shared.config, call).await;
         }
-        let expires = call.options.deadline.and_then(|time| Instant::now().checked_add(time));
+        let own = call.options.deadline.and_then(|time| Instant::now().checked_add(time));
+        // That of the scope around the caller, too.
+        let expires = own.into_iter().chain(task::deadline()).min();
+        let _held = Held::new(&shared.runtime);
         let mut left = call.options.retries;
         loop {
             match shared.submit(call.clone(), expires, wait).await {

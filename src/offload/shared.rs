@@ -20,13 +20,14 @@ use super::error::{Failure, OffloadError};
 use super::frame::{Frame, HEAD, MAX_SEGMENTS};
 use super::job::Call;
 use super::pool::Stats;
+use super::real_time::before;
 use super::slot::{self, Seat};
 use super::worker::in_worker;
 use crate::primitive::{Arc, Mutex, atomic::AtomicU64, atomic::Ordering::Relaxed};
 use crate::runtime::Handle;
 use crate::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::task::{self, AbortHandle};
-use crate::time::{Instant, timeout_at};
+use crate::time::Instant;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -146,7 +147,7 @@ impl Shared {
         let size = self.check(&call)?;
         let place = self.place(&call, size, wait);
         let place = match expires {
-            Some(at) => timeout_at(at, place).await.map_err(|_| call.error(Failure::Expired))?,
+            Some(at) => before(at, place).await.ok_or_else(|| call.error(Failure::Expired))?,
             None => place.await,
         }?;
         let (answer, receiver) = oneshot::channel();
@@ -154,13 +155,13 @@ impl Shared {
         let Some(id) = self.push(ticket) else { return Err(call.error(Failure::PoolClosed)) };
         let mut waiting = Waiting { shared: self, id, receiver };
         if let Some(at) = expires {
-            match timeout_at(at, &mut waiting.receiver).await {
-                Ok(answer) => {
+            match before(at, &mut waiting.receiver).await {
+                Some(answer) => {
                     return answer.unwrap_or_else(|_| Err(call.error(Failure::PoolClosed)));
                 }
                 // A job that has begun is ended by its slot.
-                Err(_) if self.withdraw(id).is_some() => return Err(call.error(Failure::Expired)),
-                Err(_) => {}
+                None if self.withdraw(id).is_some() => return Err(call.error(Failure::Expired)),
+                None => {}
             }
         }
         let answer = (&mut waiting.receiver).await;

@@ -6,16 +6,18 @@ use super::error::{Failure, OffloadError};
 use super::frame::{Frame, Head, Kind, Segment};
 use super::job::Call;
 use super::link::{End, Link, Outgoing};
+use super::real_time::sleep_until;
 use super::registry::{self, Message};
 use super::shared::{Next, Shared, Ticket};
 use crate::primitive::atomic::Ordering::Relaxed;
-use crate::primitive::{self, Arc};
+use crate::primitive::{self, Arc, clock};
 use crate::sync::{Notify, oneshot};
-use crate::time::{Instant, sleep, sleep_until};
+use crate::time::Instant;
 use crate::util::rng::Rng;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
+use std::task::Poll;
 
 /// A place in the pool. Dropped without leaving, it closes the pool.
 pub(super) struct Seat {
@@ -48,8 +50,9 @@ struct Crew<'a> {
     shared: &'a Shared,
     link: Link,
     jobs: VecDeque<Flying>,
-    /// Since when the first runs.
+    /// Since when the first runs, by the clock that may be paused and by the one that may not.
     begun: Instant,
+    really_begun: std::time::Instant,
     /// How many it has been given.
     taken: u64,
     /// How long its jobs take: a moving average, in microseconds.
@@ -82,8 +85,16 @@ pub(super) async fn attend(seat: Seat) {
 /// One worker's life with the pool.
 async fn serve(seat: &Seat, link: Link, notify: &Arc<Notify>) {
     let Seat { shared, id } = seat;
-    let (begun, jobs) = (Instant::now(), VecDeque::new());
-    let mut crew = Crew { shared, link, jobs, begun, taken: 0, mean: u32::MAX, tired: false };
+    let mut crew = Crew {
+        shared,
+        link,
+        jobs: VecDeque::new(),
+        begun: Instant::now(),
+        really_begun: clock::now(),
+        taken: 0,
+        mean: u32::MAX,
+        tired: false,
+    };
     loop {
         if crew.jobs.is_empty() {
             if crew.tired {
@@ -154,7 +165,7 @@ impl Crew<'_> {
         let head = Head::new(Kind::Run, function, id, call.options.memory);
         let mut out = Outgoing::new(head, call.message.clone());
         if self.jobs.is_empty() {
-            self.begun = now;
+            (self.begun, self.really_begun) = (now, clock::now());
             self.link.forget_errors();
         }
         torment(&self.shared.config.chaos, &mut self.link, &mut out).await;
@@ -172,6 +183,10 @@ impl Crew<'_> {
         let limit = limit.and_then(|limit| begun.checked_add(limit));
         let deadline = [limit, job.expires].into_iter().flatten().min();
         let end = link.exchange(deadline, |cx| job.answer.poll_closed(cx)).await;
+        if matches!(end, End::Late | End::Other) && self.may_stop() {
+            return self.stop(job, end).await;
+        }
+        let Self { shared, link, really_begun, .. } = self;
         let counts = &shared.counts;
         let (count, result) = match end {
             End::Answer(frame) if frame.head.job == job.id && frame.head.kind != Kind::Hello => {
@@ -182,7 +197,7 @@ impl Crew<'_> {
                 (&counts.abandoned, Err(job.call.error(Failure::PoolClosed)))
             }
             end => {
-                let ran = begun.elapsed();
+                let ran = really_begun.elapsed();
                 let failure = match end {
                     End::Late => Failure::TimedOut { ran },
                     End::Garbage(malformed) => Failure::Protocol { reason: malformed.to_string() },
@@ -200,20 +215,58 @@ impl Crew<'_> {
             }
         };
         count.fetch_add(1, Relaxed); // Relaxed: see `Counts`.
-        // Before the caller hears of it. None of them has begun.
-        let rest = self.jobs.drain(..).map(|job| {
-            let Flying { id, call, expires, answer } = job;
-            Ticket { id, call, expires, answer, place: None }
-        });
-        shared.put_back(rest.collect());
+        // Before the caller hears of it.
+        self.put_back();
         let _ = job.answer.send(result);
         false
     }
 
-    /// The first job has an answer.
-    fn answered(&mut self, job: Flying, frame: Frame) -> bool {
-        let Self { shared, link, .. } = self;
-        let most = shared.config.recycle_memory;
+    /// The worker is lost with its first job. None of the others has begun.
+    fn put_back(&mut self) {
+        let rest = self.jobs.drain(..).map(|job| {
+            let Flying { id, call, expires, answer } = job;
+            Ticket { id, call, expires, answer, place: None }
+        });
+        self.shared.put_back(rest.collect());
+    }
+
+    /// Whether the first job can be asked to stop: it is there, and there is time.
+    fn may_stop(&self) -> bool {
+        !self.shared.config.grace.is_zero() && self.link.delivered(self.jobs.len() + 1)
+    }
+
+    /// Asks the first job, which is late or not wanted any more, to stop. `false`: it did not, and the worker is
+    /// lost.
+    async fn stop(&mut self, job: Flying, end: End) -> bool {
+        let Self { shared, link, really_begun, .. } = self;
+        let id = job.id;
+        let count = if matches!(end, End::Late) {
+            let failure = Failure::TimedOut { ran: really_begun.elapsed() };
+            let error = job.call.error(failure).by(link.pid(), link.stderr_tail(), true);
+            let _ = job.answer.send(Err(error));
+            &shared.counts.timed_out
+        } else {
+            &shared.counts.abandoned
+        };
+        count.fetch_add(1, Relaxed); // Relaxed: see `Counts`.
+        link.ask(id);
+        let until = Instant::now().checked_add(shared.config.grace);
+        match link.exchange(until, |_| Poll::Pending).await {
+            End::Answer(frame) if frame.head.job == id && frame.head.kind != Kind::Hello => {
+                self.note(&frame);
+                true
+            }
+            _ => {
+                link.kill();
+                self.put_back();
+                false
+            }
+        }
+    }
+
+    /// What an answer says of its worker.
+    fn note(&mut self, frame: &Frame) {
+        let most = self.shared.config.recycle_memory;
         self.tired |= most != 0 && frame.head.extra.saturating_mul(1024) > most;
         let took = frame.head.function;
         self.mean = match self.mean {
@@ -221,8 +274,14 @@ impl Crew<'_> {
             mean => mean - mean / 8 + took / 8,
         };
         if !self.jobs.is_empty() {
-            self.begun = Instant::now();
+            (self.begun, self.really_begun) = (Instant::now(), clock::now());
         }
+    }
+
+    /// The first job has an answer.
+    fn answered(&mut self, job: Flying, frame: Frame) -> bool {
+        self.note(&frame);
+        let Self { shared, link, .. } = self;
         let result =
             open(frame, |failure| job.call.error(failure).by(link.pid(), link.stderr_tail(), true));
         let counts = &shared.counts;
@@ -269,7 +328,7 @@ async fn torment(chaos: &Chaos, link: &mut Link, out: &mut Outgoing) {
         [chaos.delay, chaos.garble, chaos.kill].map(|p| p > 0 && chance.below(100) < p)
     };
     if delay {
-        sleep(chaos.delay_by).await;
+        sleep_until(Instant::now() + chaos.delay_by).await;
     }
     if garble {
         out.garble();

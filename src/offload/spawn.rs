@@ -90,6 +90,7 @@ fn command(config: &Builder, channel: OwnedFd) -> Command {
         cpu: config.cpu_time.as_secs() + u64::from(config.cpu_time.subsec_nanos() > 0),
         nice: config.nice,
         report_memory: config.recycle_memory != 0,
+        listen: !config.grace.is_zero(),
     };
     let mut command = Command::new(&config.program);
     if let Some(name) = std::env::args_os().next() {

@@ -4,7 +4,9 @@ use super::exit::Exit;
 use super::orphan;
 use super::{ChildStderr, ChildStdin, ChildStdout};
 use crate::io::{AsyncRead, AsyncReadExt};
+use crate::signal::unix::SignalKind;
 use crate::task::budget;
+use rustix::process::{Pid, Signal, kill_process};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -89,11 +91,46 @@ impl Child {
     pub fn start_kill(&mut self) -> io::Result<()> {
         match &mut self.state {
             State::Running(running) => running.parts().0.kill(),
-            State::Ended(_) => Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "this child has ended already and cannot be killed",
-            )),
+            State::Ended(_) => Err(has_ended()),
         }
+    }
+
+    /// Sends a signal, and does not wait for what becomes of it.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if a wait has said that it ended, or if there is no such signal.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # reiver::runtime::Runtime::new().unwrap().block_on(async {
+    /// use reiver::signal::unix::SignalKind;
+    /// use std::os::unix::process::ExitStatusExt;
+    /// let mut child = reiver::process::Command::new("sleep").arg("60").spawn()?;
+    /// child.send_signal(SignalKind::interrupt())?;
+    /// assert_eq!(child.wait().await?.signal(), Some(SignalKind::interrupt().as_raw_value()));
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub fn send_signal(&self, kind: SignalKind) -> io::Result<()> {
+        let State::Running(running) = &self.state else { return Err(has_ended()) };
+        // Nobody has reaped it, so the number is still its own.
+        let pid = running.parts.as_ref().and_then(|(child, _)| Pid::from_raw(child.id() as i32));
+        let signal = Signal::from_named_raw(kind.as_raw_value());
+        match (pid, signal) {
+            (Some(pid), Some(signal)) => Ok(kill_process(pid, signal)?),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no such signal")),
+        }
+    }
+
+    /// Sends `SIGTERM`, the polite request to end, and does not wait for the end.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_signal`](Self::send_signal).
+    pub fn terminate(&self) -> io::Result<()> {
+        self.send_signal(SignalKind::terminate())
     }
 
     /// Sends `SIGKILL` and waits for the end.
@@ -190,6 +227,11 @@ impl Child {
         let status = self.wait().await?;
         Ok(Output { status, stdout, stderr })
     }
+}
+
+fn has_ended() -> io::Error {
+    let text = "this child has ended already and cannot be killed";
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
 /// Reads a pipe to its end, and closes it.

@@ -2,7 +2,7 @@
 
 use super::pidfd;
 use crate::primitive::Arc;
-use crate::reactor::{Direction, Evented, Interest, Ready};
+use crate::reactor::{Direction, Evented, Interest, Ready, ShutDown};
 use crate::scheduler::Shared;
 use crate::signal::unix::{Signal, SignalKind, signal};
 use std::io;
@@ -67,7 +67,7 @@ impl Exit {
                 }
                 if ready!(signal.poll_raised(cx)).is_none() {
                     let text = "the runtime that waited for this child is shut down";
-                    return Poll::Ready(Err(io::Error::other(text)));
+                    return Poll::Ready(Err(io::Error::other(ShutDown(text))));
                 }
             },
         }

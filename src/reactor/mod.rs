@@ -211,6 +211,18 @@ fn readiness_of(event: poll::Event) -> Ready {
 }
 
 /// What every wait ends with after the shutdown.
-fn shut_down_error() -> io::Error {
-    io::Error::other("the runtime is shut down")
+pub(crate) fn shut_down_error() -> io::Error {
+    io::Error::other(ShutDown("the runtime is shut down"))
 }
+
+/// A wait has ended with its runtime. A type, so that programs can ask for it: see `is_rt_shutdown_err`.
+#[derive(Debug)]
+pub(crate) struct ShutDown(pub(crate) &'static str);
+
+impl fmt::Display for ShutDown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for ShutDown {}

@@ -3,8 +3,8 @@
 use super::debug::Endpoint;
 use super::{Handle, Runtime};
 use crate::blocking::{Body, Config, Pool};
-use crate::primitive::{Arc, explore, num_cpus, thread};
-use crate::scheduler::{self, Listener, Rescue, Settings, Shared, SlowPoll};
+use crate::primitive::{Arc, explore, num_cpus};
+use crate::scheduler::{self, Hooks, Listener, Rescue, Settings, Shared, SlowPoll};
 use crate::task::UnhandledPanic;
 use crate::util::abort::AbortOnUnwind;
 use std::sync::Weak;
@@ -21,7 +21,6 @@ const MAX_WORKERS: usize = 32_768;
 const SLOW_POLL: Duration = Duration::from_millis(100);
 
 type NameFn = Arc<dyn Fn() -> String + Send + Sync>;
-type Hook = Arc<dyn Fn() + Send + Sync>;
 
 /// Whether the environment asks for a debug endpoint.
 fn is_debugged() -> bool {
@@ -49,10 +48,7 @@ pub struct Builder {
     max_blocking_threads: usize,
     max_blocking_queue: Option<usize>,
     thread_name: NameFn,
-    thread_stack_size: Option<usize>,
     thread_keep_alive: Duration,
-    on_thread_start: Option<Hook>,
-    on_thread_stop: Option<Hook>,
     start_paused: bool,
     rescue: Rescue,
     slow_poll: Option<Duration>,
@@ -62,6 +58,7 @@ pub struct Builder {
     flight_recorder: usize,
     debug_endpoint: bool,
     dump_on_signal: Option<i32>,
+    hooks: Hooks,
     on_panic: UnhandledPanic,
 }
 
@@ -90,10 +87,7 @@ impl Builder {
             max_blocking_threads: 512,
             max_blocking_queue: None,
             thread_name: Arc::new(|| "reiver-worker".to_owned()),
-            thread_stack_size: None,
             thread_keep_alive: Duration::from_secs(10),
-            on_thread_start: None,
-            on_thread_stop: None,
             start_paused: false,
             rescue: Rescue::On,
             slow_poll: None,
@@ -103,6 +97,7 @@ impl Builder {
             flight_recorder: 0,
             debug_endpoint: false,
             dump_on_signal: None,
+            hooks: Hooks::default(),
             on_panic: UnhandledPanic::Ignore,
         }
     }
@@ -175,7 +170,7 @@ impl Builder {
 
     /// The stack size of the runtime's threads in bytes. By default std's, 2 MiB.
     pub fn thread_stack_size(&mut self, bytes: usize) -> &mut Self {
-        self.thread_stack_size = Some(bytes);
+        self.hooks.stack_size = Some(bytes);
         self
     }
 
@@ -188,14 +183,99 @@ impl Builder {
     /// Called on each of the runtime's threads when it starts, inside the runtime's context. A panic in
     /// it aborts the process.
     pub fn on_thread_start<F: Fn() + Send + Sync + 'static>(&mut self, f: F) -> &mut Self {
-        self.on_thread_start = Some(Arc::new(f));
+        self.hooks.start = Some(Arc::new(f));
         self
     }
 
     /// Called on each of the runtime's threads when it ends, inside the runtime's context. A panic in it
     /// aborts the process.
     pub fn on_thread_stop<F: Fn() + Send + Sync + 'static>(&mut self, f: F) -> &mut Self {
-        self.on_thread_stop = Some(Arc::new(f));
+        self.hooks.stop = Some(Arc::new(f));
+        self
+    }
+
+    /// Called on a worker that has found nothing to do, before it sleeps. It may yet find something, and then
+    /// does not sleep. What the function spawns or wakes is found. A panic in it aborts the process.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    /// static SLEEPS: AtomicU64 = AtomicU64::new(0);
+    /// let runtime = reiver::runtime::Builder::new_current_thread()
+    ///     .on_thread_park(|| _ = SLEEPS.fetch_add(1, Relaxed))
+    ///     .build()?;
+    /// runtime.block_on(reiver::time::sleep(std::time::Duration::from_millis(1)));
+    /// assert!(SLEEPS.load(Relaxed) > 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn on_thread_park<F: Fn() + Send + Sync + 'static>(&mut self, f: F) -> &mut Self {
+        self.hooks.park = Some(Arc::new(f));
+        self
+    }
+
+    /// Called on a worker after each call of [`on_thread_park`](Self::on_thread_park)'s, when it has slept
+    /// or found something to do. A panic in it aborts the process.
+    pub fn on_thread_unpark<F: Fn() + Send + Sync + 'static>(&mut self, f: F) -> &mut Self {
+        self.hooks.unpark = Some(Arc::new(f));
+        self
+    }
+
+    /// The runtime's name: see [`Handle::name`].
+    ///
+    /// # Panics
+    ///
+    /// If it is empty.
+    #[track_caller]
+    pub fn name(&mut self, name: impl Into<String>) -> &mut Self {
+        let name = name.into();
+        assert!(!name.trim().is_empty(), "a runtime's name must not be empty");
+        self.hooks.name = Some(name.into());
+        self
+    }
+
+    /// Accepted as tokio has it. A busy worker looks at the poller and the timers by the clock, every 50 µs.
+    ///
+    /// # Panics
+    ///
+    /// If `polls` is 0.
+    #[track_caller]
+    pub fn event_interval(&mut self, polls: u32) -> &mut Self {
+        assert!(polls > 0, "event_interval must be at least 1");
+        self
+    }
+
+    /// Accepted as tokio has it. A busy worker takes its share of what other threads spawned by the clock,
+    /// every 50 µs.
+    ///
+    /// # Panics
+    ///
+    /// If `polls` is 0.
+    #[track_caller]
+    pub fn global_queue_interval(&mut self, polls: u32) -> &mut Self {
+        assert!(polls > 0, "global_queue_interval must be at least 1");
+        self
+    }
+
+    /// Accepted as tokio has it: how many events are taken from the poller at a time is fixed.
+    ///
+    /// # Panics
+    ///
+    /// If `events` is 0.
+    #[track_caller]
+    pub fn max_io_events_per_tick(&mut self, events: usize) -> &mut Self {
+        assert!(events > 0, "max_io_events_per_tick must be at least 1");
+        self
+    }
+
+    /// Accepted as [`max_io_events_per_tick`](Self::max_io_events_per_tick).
+    ///
+    /// # Panics
+    ///
+    /// If `events` is 0.
+    #[track_caller]
+    pub fn max_io_events_per_busy_tick(&mut self, events: usize) -> &mut Self {
+        assert!(events > 0, "max_io_events_per_busy_tick must be at least 1");
         self
     }
 
@@ -397,15 +477,20 @@ impl Builder {
             Flavor::CurrentThread => 0,
             Flavor::MultiThread => self.workers()?,
         };
-        let threads = self.threads();
-        let pool = |weak| self.pool(weak, threads.clone());
+        let pool = |weak| self.pool(weak);
         let (shared, seats) = Shared::new(workers, self.watch(), pool)?;
         shared.set_panic_policy(self.on_panic);
         if self.start_paused {
             shared.driver.clock().pause();
         }
-        let hooks = threads.clone();
-        shared.start(seats, |_| threads.builder(), move |body| hooks.around(body))?;
+        let hooks = self.hooks.clone();
+        shared.start(
+            seats,
+            |_| self.hooks.thread((self.thread_name)()),
+            move |body| {
+                hooks.around(body);
+            },
+        )?;
         let mut runtime = Runtime { handle: Handle::new(shared), endpoint: None, ended: false };
         runtime.endpoint = self.endpoint(&runtime)?;
         Ok(runtime)
@@ -427,33 +512,15 @@ impl Builder {
         }
     }
 
-    fn pool(&self, weak: Weak<Shared>, threads: ThreadStart) -> Pool {
+    fn pool(&self, weak: Weak<Shared>) -> Pool {
         let config = Config {
             max_threads: self.max_blocking_threads,
             keep_alive: self.thread_keep_alive,
             max_queue: self.max_blocking_queue,
             ..Config::default()
         };
-        let runtime = weak.clone();
-        let start = move |body: Body| {
-            let (weak, hooks) = (weak.clone(), threads.clone());
-            let thread = threads.builder().spawn(move || {
-                // Gone only if the runtime is, and then the pool has nothing to run.
-                let Some(shared) = weak.upgrade() else { return };
-                let _abort = AbortOnUnwind::new("a thread hook of the runtime");
-                let _entered = scheduler::enter(shared);
-                let mut body = Some(body);
-                hooks.around(&mut || body.take().map_or((), Body::run));
-            })?;
-            drop(thread);
-            Ok(())
-        };
-        let after_job = move || {
-            if let Some(shared) = runtime.upgrade() {
-                shared.release_clock();
-            }
-        };
-        Pool::new(config, Box::new(start), Box::new(after_job))
+        let name = self.thread_name.clone();
+        blocking_pool(config, weak, self.hooks.clone(), move || name())
     }
 
     fn workers(&self) -> io::Result<usize> {
@@ -487,46 +554,38 @@ impl Builder {
             slow_blocking: self.slow_blocking,
             recorder: self.flight_recorder,
             records: self.task_records || self.debug_endpoint || is_debugged(),
-        }
-    }
-
-    fn threads(&self) -> ThreadStart {
-        ThreadStart {
-            name: self.thread_name.clone(),
-            stack_size: self.thread_stack_size,
-            start: self.on_thread_start.clone(),
-            stop: self.on_thread_stop.clone(),
+            hooks: self.hooks.clone(),
         }
     }
 }
 
-/// How this runtime's threads begin and end.
-#[derive(Clone)]
-struct ThreadStart {
-    name: NameFn,
-    stack_size: Option<usize>,
-    start: Option<Hook>,
-    stop: Option<Hook>,
-}
-
-impl ThreadStart {
-    fn builder(&self) -> thread::Builder {
-        let builder = thread::Builder::new().name((self.name)());
-        match self.stack_size {
-            Some(bytes) => builder.stack_size(bytes),
-            None => builder,
+/// A pool for blocking jobs, whose threads are inside of the runtime.
+pub(crate) fn blocking_pool(
+    config: Config,
+    runtime: Weak<Shared>,
+    hooks: Hooks,
+    name: impl Fn() -> String + Send + Sync + 'static,
+) -> Pool {
+    let weak = runtime.clone();
+    let start = move |body: Body| {
+        let (weak, hooks) = (weak.clone(), hooks.clone());
+        let thread = hooks.thread(name()).spawn(move || {
+            // Gone only if the runtime is, and then the pool has nothing to run.
+            let Some(shared) = weak.upgrade() else { return };
+            let _abort = AbortOnUnwind::new("a thread hook of the runtime");
+            let _entered = scheduler::enter(shared);
+            let mut body = Some(body);
+            hooks.around(&mut || body.take().map_or((), Body::run));
+        })?;
+        drop(thread);
+        Ok(())
+    };
+    let after_job = move || {
+        if let Some(shared) = runtime.upgrade() {
+            shared.release_clock();
         }
-    }
-
-    fn around(&self, body: &mut dyn FnMut()) {
-        if let Some(start) = &self.start {
-            start();
-        }
-        body();
-        if let Some(stop) = &self.stop {
-            stop();
-        }
-    }
+    };
+    Pool::new(config, Box::new(start), Box::new(after_job))
 }
 
 impl fmt::Debug for Builder {
@@ -534,7 +593,7 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("worker_threads", &self.worker_threads)
             .field("max_blocking_threads", &self.max_blocking_threads)
-            .field("thread_stack_size", &self.thread_stack_size)
+            .field("thread_stack_size", &self.hooks.stack_size)
             .field("thread_keep_alive", &self.thread_keep_alive)
             .field("start_paused", &self.start_paused)
             .field("rescue", &self.rescue)

@@ -1,6 +1,6 @@
 //! A handle to a runtime, and the current one.
 
-use super::{BlockingJob, RuntimeFlavor, RuntimeMetrics};
+use super::{BlockingJob, Id, RuntimeFlavor, RuntimeMetrics};
 use crate::primitive::Arc;
 use crate::scheduler::{self, Entered, Share, Shared};
 use crate::task::{Given, JoinHandle, TaskInfo};
@@ -138,15 +138,33 @@ impl Handle {
         }
     }
 
+    /// The runtime's number.
+    pub fn id(&self) -> Id {
+        Id::of(Arc::as_ptr(&self.0))
+    }
+
+    /// The runtime's name, if its [builder](super::Builder::name) gave it one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = reiver::runtime::Builder::new_multi_thread().name("raid").build()?;
+    /// assert_eq!(runtime.handle().name(), Some("raid"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn name(&self) -> Option<&str> {
+        self.0.hooks.name.as_deref()
+    }
+
     /// What the runtime has counted.
     pub fn metrics(&self) -> RuntimeMetrics {
         RuntimeMetrics::new(self.0.clone())
     }
 
-    /// The blocking jobs that have not ended: those that run, the longest first, then those in the
+    /// The blocking jobs of all pools that have not ended: those that run, the longest first, then those in the
     /// queue.
     pub fn blocking_jobs(&self) -> Vec<BlockingJob> {
-        self.0.pool.jobs()
+        self.0.blocking_jobs()
     }
 
     /// Every live task: id, name, where it was spawned, whether it runs, is ready or waits, and for what; and more

@@ -83,6 +83,13 @@ impl RuntimeMetrics {
         self.worker(worker).parks
     }
 
+    /// How often a worker went to sleep and woke: odd while it sleeps.
+    #[track_caller]
+    pub fn worker_park_unpark_count(&self, worker: usize) -> u64 {
+        let counters = self.worker(worker);
+        counters.parks + counters.unparks
+    }
+
     /// How often a worker stole, each time half a queue.
     #[track_caller]
     pub fn worker_steal_operations(&self, worker: usize) -> u64 {

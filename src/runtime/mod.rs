@@ -15,25 +15,32 @@
 mod builder;
 mod debug;
 mod handle;
+mod id;
 mod metrics;
 mod report;
 #[cfg(test)]
 mod tests;
 mod trace;
 
+// The door: `spawn_local` is in a higher layer, and so is a runtime for it.
+pub use crate::tasks::local_runtime::{LocalOptions, LocalRuntime, LocalRuntimeEnterGuard};
+
 pub use crate::blocking::{Histogram, Running as BlockingJob};
 pub use crate::scheduler::{Activity, Frame, Rescue, SlowPoll, Subject};
 pub use crate::task::{TaskInfo, UnhandledPanic, Waiting};
 pub use crate::util::note::WaitKind;
 pub use builder::Builder;
+pub(crate) use builder::blocking_pool;
 pub use debug::inspect;
 pub(crate) use handle::in_runtime;
 pub use handle::{EnterGuard, Handle, TryCurrentError};
+pub use id::Id;
 pub use metrics::RuntimeMetrics;
 pub use report::ShutdownReport;
 
-use crate::blocking::Report;
+use crate::blocking::{Report, Seen};
 use crate::primitive::{Arc, clock};
+use crate::reactor::ShutDown;
 use crate::scheduler::{self, Share};
 use crate::task::JoinHandle;
 use debug::Endpoint;
@@ -64,6 +71,46 @@ pub enum RuntimeFlavor {
     CurrentThread,
     /// Workers with threads of their own.
     MultiThread,
+}
+
+/// Whether an error of a socket, a pipe, a signal or a child says that its runtime is shut down.
+///
+/// # Examples
+///
+/// ```
+/// use reiver::net::TcpListener;
+/// use reiver::runtime::{Runtime, is_rt_shutdown_err};
+/// let (one, other) = (Runtime::new()?, Runtime::new()?);
+/// let listener = one.block_on(TcpListener::bind("127.0.0.1:0"))?;
+/// drop(one);
+/// let error = other.block_on(listener.accept()).unwrap_err();
+/// assert!(is_rt_shutdown_err(&error));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn is_rt_shutdown_err(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<ShutDown>())
+}
+
+/// Which of its runtime's workers this thread is; 0 in a current-thread runtime. `None` on other threads,
+/// to which those in [`block_on`](Runtime::block_on) of a multi-thread runtime and stand-ins of stuck workers
+/// belong.
+///
+/// A task may go on by another worker after each wait.
+///
+/// # Examples
+///
+/// ```
+/// use reiver::runtime::worker_index;
+/// let runtime = reiver::runtime::Builder::new_current_thread().build()?;
+/// assert_eq!(runtime.block_on(async { worker_index() }), Some(0));
+/// assert_eq!(worker_index(), None);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn worker_index() -> Option<usize> {
+    scheduler::worker(|worker| {
+        let worker = worker?;
+        Some(worker.seat()).filter(|&seat| seat < worker.shared().workers().max(1))
+    })
 }
 
 impl Runtime {
@@ -216,6 +263,8 @@ impl Runtime {
         // Now, and not when the workers have ended: meanwhile no job begins that is queued yet. Not
         // before the tasks are cancelled: they would see their jobs cancelled.
         shared.pool.close();
+        let pools = shared.pools();
+        pools.iter().for_each(Seen::close);
         // Waiting inside a task would stop a worker, perhaps the one that is waited for.
         let inside = scheduler::worker(|worker| worker.is_some())
             || scheduler::is_under_worker_of(Arc::as_ptr(shared));
@@ -223,7 +272,12 @@ impl Runtime {
         // A timeout beyond what the clock can express is no limit.
         let deadline = timeout.and_then(|timeout| clock::now().checked_add(timeout));
         shared.join(deadline);
-        let pool = shared.pool.shutdown(deadline);
+        let mut pool = shared.pool.shutdown(deadline);
+        for other in pools {
+            let report = other.shutdown(deadline);
+            pool.jobs.extend(report.jobs);
+            pool.threads += report.threads;
+        }
         // Who waits for a timer on a thread of its own is told: nobody fires it any more.
         shared.driver.timers.shutdown();
         // It shows what the shutdown waits for, until it does not.

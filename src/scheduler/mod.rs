@@ -8,6 +8,7 @@ mod doze;
 mod explored;
 mod flight;
 mod gate;
+mod hooks;
 mod idle;
 mod jobs;
 mod monitor;
@@ -33,6 +34,7 @@ pub use crate::primitive::watch::Frame;
 pub use doze::Bed;
 #[allow(unused_imports)]
 pub use gate::{Back, Fences, Gate, View};
+pub(crate) use hooks::Hooks;
 #[allow(unused_imports)]
 pub use idle::{Asleep, Idle, Search};
 pub use monitor::{Activity, SlowPoll, Subject};
@@ -45,7 +47,7 @@ pub(crate) use shutdown::Threads;
 pub use tend::{Tenders, Wheels};
 pub(crate) use worker::Worker;
 
-use crate::blocking::{Pool, Spec};
+use crate::blocking::{Pool, Running, Seen, Spec, WeakPool};
 use crate::driver::Driver;
 use crate::primitive::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use crate::primitive::deque::{self, Injector};
@@ -92,8 +94,11 @@ pub struct Shared {
     guests: Mutex<Guests>,
     pub(crate) driver: Driver,
     pub(crate) pool: Pool,
+    /// Pools of users' own, until they are dropped.
+    pools: Mutex<Vec<WeakPool>>,
     tenders: Tenders,
     pub(crate) rescue: Rescuer,
+    pub(crate) hooks: Hooks,
     registry: Registry,
     /// The runtime shuts down: no task is accepted, and workers end when the last is gone.
     closed: AtomicBool,
@@ -158,12 +163,13 @@ impl Shared {
 
     fn with_engine(
         workers: usize,
-        settings: Settings,
+        mut settings: Settings,
         pool: impl FnOnce(Weak<Self>) -> Pool,
         explored: Explored<Box<dyn Engine>>,
     ) -> io::Result<(Arc<Self>, Seats)> {
         let recorded = settings.records;
         let recorder = Some(settings.recorder).filter(|&events| events > 0).map(Recorder::new);
+        let hooks = std::mem::take(&mut settings.hooks);
         let rescue = Rescuer::new(settings, workers);
         // A current-thread runtime has one slot: whoever calls `block_on` is its only worker.
         let guests = if workers == 0 { 1 } else { guests() };
@@ -186,9 +192,11 @@ impl Shared {
             guests: Mutex::new(Guests { free, spare, waiting: Vec::new() }),
             driver,
             pool: pool(weak.clone()),
+            pools: Mutex::new(Vec::new()),
             // The permanent workers' threads are about to come.
             tenders: Tenders::new(seats, workers),
             rescue,
+            hooks,
             registry: Registry::new(seats + homes),
             closed: AtomicBool::new(false),
             holding_clock: Mutex::new(0),
@@ -274,6 +282,26 @@ impl Shared {
             Ok(handle) => handle,
             Err(refused) => panic!("{refused}"),
         }
+    }
+
+    /// Another pool, which ends with this runtime.
+    pub(crate) fn add_pool(&self, pool: &Pool) {
+        let mut pools = self.pools.lock();
+        pools.retain(WeakPool::is_alive);
+        pools.push(pool.downgrade());
+    }
+
+    /// The pools of users' own, those included that were dropped and have jobs that run.
+    pub(crate) fn pools(&self) -> Vec<Seen> {
+        self.pools.lock().iter().filter_map(WeakPool::upgrade).collect()
+    }
+
+    /// The blocking jobs of all pools that have not ended.
+    pub(crate) fn blocking_jobs(&self) -> Vec<Running> {
+        let mut jobs = self.pool.jobs();
+        self.pools().iter().for_each(|pool| jobs.extend(pool.jobs()));
+        jobs.sort_by_key(|job| std::cmp::Reverse(job.age()));
+        jobs
     }
 
     /// Runs a job of the runtime's own on the pool's lane for those. It holds a paused clock.
@@ -404,6 +432,7 @@ impl Shared {
         WorkerCounters {
             polls: c.polls.get(),
             parks: c.parks.get(),
+            unparks: c.unparks.get(),
             steals: c.steals.get(),
             stolen: c.stolen.get(),
             wakes: c.wakes.get(),
@@ -435,6 +464,7 @@ impl fmt::Debug for Shared {
 pub(crate) struct WorkerCounters {
     pub(crate) polls: u64,
     pub(crate) parks: u64,
+    pub(crate) unparks: u64,
     pub(crate) steals: u64,
     pub(crate) stolen: u64,
     pub(crate) wakes: u64,

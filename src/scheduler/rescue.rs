@@ -14,6 +14,7 @@
 use super::Shared;
 use super::block_on::Guest;
 use super::gate::Fences;
+use super::hooks::Hooks;
 use super::monitor::SlowPoll;
 use super::rounds::Rounds;
 use super::worker::{Root, Worker};
@@ -54,6 +55,7 @@ pub(crate) struct Settings {
     pub(crate) recorder: usize,
     /// Whether a record is kept of each task.
     pub(crate) records: bool,
+    pub(crate) hooks: Hooks,
 }
 
 impl Settings {
@@ -66,6 +68,7 @@ impl Settings {
             slow_blocking: None,
             recorder: 0,
             records: false,
+            hooks: Hooks::default(),
         }
     }
 }

@@ -128,6 +128,7 @@ impl Current {
 pub(super) struct Counters {
     pub(super) polls: Counter,
     pub(super) parks: Counter,
+    pub(super) unparks: Counter,
     pub(super) steals: Counter,
     pub(super) stolen: Counter,
     pub(super) wakes: Counter,

@@ -72,7 +72,7 @@ impl Shared {
 
     /// Keeps a paused clock from jumping until [`release_clock`](Self::release_clock). `false`: the
     /// clock runs, and nothing is owed.
-    pub(super) fn hold_clock(&self) -> bool {
+    pub(crate) fn hold_clock(&self) -> bool {
         let paused = self.driver.clock().is_paused();
         if paused {
             *self.holding_clock.lock() += 1;

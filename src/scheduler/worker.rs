@@ -148,7 +148,7 @@ impl Worker {
     }
 
     #[inline]
-    pub(super) fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Shared {
         &self.runtime
     }
 
@@ -201,7 +201,7 @@ impl Worker {
                 Some(task) => self.run_task(task),
                 None if root.is_woken() => {}
                 None if root.ends_with_runtime() && self.shared().has_ended() => break,
-                None => self.sleep(),
+                None => self.rest(),
             }
         }
         self.slot().owned.store(false, Relaxed);
@@ -484,6 +484,18 @@ impl Worker {
         Some(turn)
     }
 
+    /// Sleeps, inside the hooks of the runtime.
+    fn rest(&self) {
+        let hooks = &self.shared().hooks;
+        if let Some(park) = &hooks.park {
+            park();
+        }
+        self.sleep();
+        if let Some(unpark) = &hooks.unpark {
+            unpark();
+        }
+    }
+
     /// With nothing to do anywhere: sleeps until there is. See `README.md`, "Sleeping and waking".
     fn sleep(&self) {
         let shared = self.shared();
@@ -537,6 +549,7 @@ impl Worker {
     /// After a sleep.
     fn awake(&self, search: Option<Search>) {
         self.search.set(search);
+        self.slot().counters.unparks.add(1);
         self.shared().rescue.rounds.bed.someone_awake();
         self.looked.set(clock::now());
         self.ticks.set(self.interval.get());

@@ -58,7 +58,7 @@ use super::listeners::Key;
 use super::pending::{Number, Set};
 use super::post::Post;
 use crate::primitive::{Arc, StaticMutex};
-use crate::reactor::{Direction, Evented, Interest, Ready};
+use crate::reactor::{Direction, Evented, Interest, Ready, ShutDown};
 use crate::scheduler::{self, Shared};
 use signal_hook_registry::{FORBIDDEN, register};
 use std::ffi::c_int;
@@ -280,5 +280,5 @@ impl fmt::Debug for Listener {
 }
 
 pub(super) fn shut_down_error() -> io::Error {
-    io::Error::other("the runtime that listened to this signal is shut down")
+    io::Error::other(ShutDown("the runtime that listened to this signal is shut down"))
 }

@@ -1,10 +1,14 @@
 //! A channel in which every receiver gets every value.
 //!
-//! Values stand in a ring under one spinning lock, held for a few instructions, each in an `Arc` with the number of receivers that have yet
-//! to take it. Under the lock only the `Arc` is taken; the value is cloned, or moved out by the last
-//! one, and dropped after it. The price is an allocation for each value sent; what it buys is that
-//! no `clone` and no `drop` of a user runs under a lock, that a slow `clone` holds up neither sender
-//! nor receivers, and that the last receiver need not clone. (tokio clones under the lock of a slot.)
+//! Values stand in a ring under one spinning lock, held for a few instructions, each in an `Arc` with the
+//! number of receivers that have yet to take it. Under the lock only the `Arc` is taken; the value is
+//! cloned, or moved out by the last one, and dropped after it. The price is an allocation for each value
+//! sent; what it buys is that a slow `clone` holds up neither sender nor whoever wants another value, that
+//! no `drop` of a user runs under a lock, and that the last receiver need not clone.
+//!
+//! A value has a lock of its own, under which it is cloned: receivers on several threads must not call
+//! `clone` at once if `T` is not `Sync`, which tokio's programs need not be. It is the one lock under
+//! which `clone` of a user runs, and nothing but other clones of the same value waits for it.
 //!
 //! A receiver that has nothing to take sees that without the lock, in `next`. Waiting is [`Notify`]:
 //! first the `Notified`, then a look at the ring.
@@ -12,7 +16,7 @@
 use super::blocking::block_on;
 use super::{Notify, spend_budget};
 use crate::primitive::atomic::{AtomicUsize, Ordering::*};
-use crate::primitive::{Arc, SpinLock};
+use crate::primitive::{Arc, Mutex, SpinLock};
 use crate::util::note::WaitKind;
 use error::{RecvError, SendError, TryRecvError};
 use std::fmt;
@@ -44,12 +48,12 @@ struct Ring<T> {
 struct Slot<T> {
     /// How many receivers have yet to take it.
     left: usize,
-    value: Option<Arc<T>>,
+    value: Option<Arc<Mutex<T>>>,
 }
 
 /// What a receiver found at its place.
 enum Taken<T> {
-    Value(Arc<T>),
+    Value(Arc<Mutex<T>>),
     /// So many were overwritten.
     Missed(usize),
     Empty,
@@ -101,8 +105,8 @@ impl<T> Ring<T> {
 ///
 /// A receiver that is slower than that misses the oldest ones and is told so.
 ///
-/// Since several receivers may clone one value at a time, the channel can be shared between threads
-/// if `T` is `Send + Sync`.
+/// Receivers on several threads clone one value one after the other, so `T` need not be `Sync`. Its
+/// `clone` must not take from the same channel, which might wait for itself.
 ///
 /// # Panics
 ///
@@ -174,12 +178,13 @@ impl<T> Sender<T> {
     ///
     /// The value, if there is no receiver.
     pub fn send(&self, value: T) -> Result<usize, SendError<T>> {
-        let value = Arc::new(value);
+        let value = Arc::new(Mutex::new(value));
         let mut ring = self.shared.ring.lock();
         let receivers = ring.receivers;
         if receivers == 0 {
             drop(ring);
-            return Err(SendError(Arc::into_inner(value).expect("nobody else has it")));
+            let value = Arc::into_inner(value).expect("nobody else has it");
+            return Err(SendError(value.into_inner()));
         }
         let number = ring.next;
         let new = Slot { left: receivers, value: Some(value) };
@@ -370,7 +375,7 @@ impl<T> Receiver<T> {
 impl<T> Shared<T> {
     /// The value at `place`, which moves on, for a receiver that from now on counts as having taken
     /// it.
-    fn take(&self, place: &mut usize) -> Result<Arc<T>, TryRecvError> {
+    fn take(&self, place: &mut usize) -> Result<Arc<Mutex<T>>, TryRecvError> {
         // Acquire: pairs with the Release in `send` and in the drop of the last sender.
         let next = self.next.load(Acquire);
         if next / ONE == *place {
@@ -395,6 +400,14 @@ impl<T> Shared<T> {
     }
 }
 
+/// The value of the last one to take it, a clone for the others.
+fn unwrap_or_clone<T: Clone>(value: Arc<Mutex<T>>) -> T {
+    match Arc::try_unwrap(value) {
+        Ok(value) => value.into_inner(),
+        Err(value) => value.lock().clone(),
+    }
+}
+
 impl<T: Clone> Receiver<T> {
     /// Waits for the next value.
     ///
@@ -412,7 +425,7 @@ impl<T: Clone> Receiver<T> {
             let notified = self.shared.sent.notified_as(WaitKind::Receive);
             // In this order: a value sent after this look notifies.
             match self.shared.take(&mut self.place) {
-                Ok(value) => return Ok(Arc::unwrap_or_clone(value)),
+                Ok(value) => return Ok(unwrap_or_clone(value)),
                 Err(TryRecvError::Closed) => return Err(RecvError::Closed),
                 Err(TryRecvError::Lagged(n)) => return Err(RecvError::Lagged(n)),
                 Err(TryRecvError::Empty) => notified.await,
@@ -426,8 +439,7 @@ impl<T: Clone> Receiver<T> {
     ///
     /// [`TryRecvError::Empty`] if it may still come; the others as for [`recv`](Self::recv).
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
-        // Cloned without a lock, unless this was the last receiver to take it.
-        Ok(Arc::unwrap_or_clone(self.shared.take(&mut self.place)?))
+        Ok(unwrap_or_clone(self.shared.take(&mut self.place)?))
     }
 
     /// As [`recv`](Self::recv), for code that is not async: blocks the thread.

@@ -7,6 +7,7 @@
 //! 2. The value lives as long as the lock, which the hold borrows or keeps alive, and its address
 //!    does not change while there is a guard.
 
+use super::debug;
 use super::permits::Permits;
 use crate::primitive::Arc;
 
@@ -17,9 +18,10 @@ pub(super) struct Hold<'a> {
 }
 
 impl<'a> Hold<'a> {
-    /// Takes over `n` permits that the caller has acquired.
-    pub(super) fn new(permits: &'a Permits, n: usize) -> Self {
-        Self { permits, n }
+    /// Takes over `n` permits of `lock` that the caller has acquired.
+    pub(super) fn new<L: Lock + ?Sized>(lock: &'a L, n: usize) -> Self {
+        debug::held::<L>(lock.permits());
+        Self { permits: lock.permits(), n }
     }
 
     /// Gives back all but one.
@@ -32,6 +34,7 @@ impl<'a> Hold<'a> {
 impl Drop for Hold<'_> {
     #[inline]
     fn drop(&mut self) {
+        debug::given_back(self.permits);
         self.permits.release(self.n);
     }
 }
@@ -50,6 +53,7 @@ pub(super) struct OwnedHold<L: Lock + ?Sized> {
 impl<L: Lock + ?Sized> OwnedHold<L> {
     /// Takes over `n` permits that the caller has acquired.
     pub(super) fn new(lock: Arc<L>, n: usize) -> Self {
+        debug::held::<L>(lock.permits());
         Self { lock, n }
     }
 
@@ -63,6 +67,7 @@ impl<L: Lock + ?Sized> OwnedHold<L> {
 impl<L: Lock + ?Sized> Drop for OwnedHold<L> {
     #[inline]
     fn drop(&mut self) {
+        debug::given_back(self.lock.permits());
         self.lock.permits().release(self.n);
     }
 }

@@ -17,6 +17,7 @@
 //! | hand out work to many, and wait until it is done | [`Queue`] |
 //! | send values to all receivers | [`broadcast`] |
 //! | share the latest value | [`watch`] |
+//! | find out why a lock never comes | [`debug`] |
 //!
 //! Names and behaviour are tokio's (asyncio's and trio's for what tokio does not have), except that the `blocking_*` forms may be called anywhere (they
 //! block the thread that calls them). Nothing here needs a runtime: everything works on any
@@ -29,6 +30,7 @@ mod blocking;
 pub mod broadcast;
 mod cancellation;
 mod condition;
+pub mod debug;
 mod error;
 mod event;
 mod guard;

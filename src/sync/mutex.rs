@@ -125,7 +125,7 @@ impl<T: ?Sized> Mutex<T> {
 
     /// For a caller that has just acquired the permit.
     fn guard(&self) -> MutexGuard<'_, T> {
-        MutexGuard { value: self.pointer(), hold: Hold::new(&self.permits, 1), lock: self }
+        MutexGuard { value: self.pointer(), hold: Hold::new(self, 1), lock: self }
     }
 
     fn pointer(&self) -> NonNull<T> {

@@ -16,6 +16,7 @@
 //! tokio takes the waiters' mutex on every release and CASes the word besides, which makes its
 //! uncontended mutex four times slower than this one.
 
+use super::debug;
 use super::wait::{Grant, Left, Locked, WaitQueue, Waiter};
 use crate::primitive::atomic::{AtomicUsize, Ordering::*, fence};
 use crate::primitive::{explore, fixed};
@@ -217,6 +218,7 @@ impl Permits {
             if self.take(wanted, 0).is_err() {
                 break;
             }
+            debug::granted(queue.front());
             queue.grant_front(TAKEN, &mut batch);
         }
         drop(queue);
@@ -235,6 +237,7 @@ impl Permits {
         if outcome == Err(Refused::NoPermits) {
             // SAFETY: wait rule 1: `Acquire`, which is pinned, leaves in its drop.
             unsafe { queue.push(waiter, n, Some(waker)) };
+            debug::waits(self, &waiter);
             return Poll::Pending;
         }
         if queue.is_empty() {
@@ -271,11 +274,11 @@ impl Acquire<'_> {
     fn poll_wait(self: Pin<&Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
         let this = self.get_ref();
         if this.waiter.is_waiting() {
-            return match this.permits.queue.poll(&this.waiter, cx) {
-                None => Poll::Pending,
-                Some(TAKEN) => Poll::Ready(Ok(())),
-                Some(_) => Poll::Ready(Err(Refused::Closed)),
+            let Some(grant) = this.permits.queue.poll(&this.waiter, cx) else {
+                return Poll::Pending;
             };
+            debug::ended(&this.waiter);
+            return Poll::Ready(if grant == TAKEN { Ok(()) } else { Err(Refused::Closed) });
         }
         match this.permits.take_free(this.wanted) {
             Err(Refused::NoPermits) => {
@@ -310,6 +313,7 @@ impl Drop for Acquire<'_> {
         if !self.waiter.is_waiting() {
             return;
         }
+        debug::ended(&self.waiter);
         match self.permits.queue.leave(&self.waiter) {
             Left::Granted(TAKEN) => drop(self.permits.release(self.wanted)),
             Left::Granted(_) => {}

@@ -199,6 +199,11 @@ impl Locked<'_> {
         Some(unsafe { front.as_ref().entry.with(|entry| (*entry).tag) })
     }
 
+    /// The first waiter, to be compared.
+    pub(crate) fn front(&self) -> Option<*const Waiter> {
+        self.list.front().map(|front| front.as_ptr().cast_const())
+    }
+
     /// Links `waiter` in at the end.
     ///
     /// # Safety

@@ -261,6 +261,17 @@ impl AbortHandle {
     pub fn id(&self) -> Id {
         self.task.header().id
     }
+
+    /// That of the task that is polled here.
+    pub(crate) fn of_current() -> Option<Self> {
+        // SAFETY: it is being polled, so it is alive.
+        budget::current().map(|task| unsafe { Self::of(task) })
+    }
+
+    /// Whether the task was asked to end.
+    pub(crate) fn was_aborted(&self) -> bool {
+        self.task.header().state.is_cancelled()
+    }
 }
 
 impl UnwindSafe for AbortHandle {}

@@ -39,7 +39,7 @@
 //! find out whether the local queue may be used (the pointer answers that too, and costs less).
 
 use crate::primitive::{Arc, Mutex, clock, thread};
-use crate::runtime::Runtime;
+use crate::runtime::{Id, Runtime};
 use crate::task::{Given, Header, JoinHandle, Registry, Runnable, Schedule, Spawn, Why, budget};
 use crate::util::note::{self, WaitKind};
 use std::cell::{Cell, RefCell};
@@ -295,6 +295,11 @@ impl LocalSet {
             Arc::new(Shared { remote: Mutex::new(Remote::default()), registry: Registry::new(1) });
         let queue = RefCell::new(VecDeque::new());
         Self { context: Rc::new(Context { queue, at_work: Cell::new(false), shared }) }
+    }
+
+    /// The set's number; no runtime nor other set has it while this lives.
+    pub fn id(&self) -> Id {
+        Id::of(Arc::as_ptr(&self.context.shared))
     }
 
     /// Makes this the set that [`spawn_local`] spawns on, on this thread, while the guard lives.

@@ -2,12 +2,13 @@
 //! [`reiver::task`](crate::task).
 
 mod abort_on_drop;
-mod blocking;
+pub mod blocking;
 pub mod coop;
 mod gather;
 mod inherited;
 mod join_map;
 pub mod join_set;
+pub(crate) mod local_runtime;
 mod local_set;
 pub(crate) mod members;
 mod shield;
@@ -16,7 +17,10 @@ mod task_local;
 mod yield_now;
 
 pub use abort_on_drop::AbortOnDropHandle;
-pub use blocking::{TrySpawnBlockingError, spawn_blocking, submit_blocking, try_spawn_blocking};
+pub use blocking::{
+    StopToken, TrySpawnBlockingError, spawn_blocking, stop_requested, submit_blocking,
+    try_spawn_blocking,
+};
 /// Futures with names, for those who store them.
 pub mod futures {
     pub use super::task_local::TaskLocalFuture;

@@ -1,5 +1,6 @@
 //! Spawning on the current runtime.
 
+use super::blocking::Pool;
 use super::local_set::{LocalSet, spawn_local_at};
 use crate::primitive::Arc;
 use crate::runtime::{Handle, TryCurrentError};
@@ -199,6 +200,24 @@ impl Builder<'_> {
     {
         let (name, location) = (self.name.map(Box::from), Location::caller());
         Ok(in_runtime(|runtime| runtime.spawn_blocking(f, name, location)))
+    }
+
+    /// Runs a closure on a pool of one's own, as [`Pool::spawn`].
+    ///
+    /// # Errors
+    ///
+    /// None today; as [`spawn_blocking`](Self::spawn_blocking).
+    ///
+    /// # Panics
+    ///
+    /// As [`Pool::spawn`].
+    #[track_caller]
+    pub fn spawn_blocking_in<F, R>(self, f: F, pool: &Pool) -> io::Result<JoinHandle<R>>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        Ok(pool.spawn_named(f, self.name.map(Box::from), Location::caller()))
     }
 }
 

@@ -234,3 +234,58 @@ async fn a_worker_that_dies_at_rest_costs_no_job() {
         assert_ne!(pool.run(jobs::pid::job()).await.unwrap(), worker);
     }
 }
+
+#[reiver::test]
+async fn a_job_that_stops_when_it_is_asked_to_keeps_its_worker() {
+    let pool = one().grace(PATIENCE).build();
+    let worker = pool.run(jobs::pid::job()).await.unwrap();
+    let mark = std::env::temp_dir().join(format!("reiver-offload-stops-{worker}"));
+    let stops = || jobs::stops::job(mark.to_str().unwrap().into());
+    // Its time is up: the caller hears of it at once.
+    let error = pool.run(stops().timeout(Duration::from_millis(20))).await.unwrap_err();
+    assert!(matches!(error.failure(), Failure::TimedOut { .. }) && error.may_have_run(), "{error}");
+    until("the clean-up", || mark.exists()).await;
+    std::fs::remove_file(&mark).unwrap();
+    assert_eq!(pool.run(jobs::pid::job()).await.unwrap(), worker);
+    assert!(!pool.run(jobs::is_asked_to_stop::job()).await.unwrap(), "the next one is not asked");
+    // Its caller is gone.
+    assert!(timeout(Duration::from_millis(20), pool.run(stops())).await.is_err());
+    until("the clean-up", || mark.exists()).await;
+    std::fs::remove_file(&mark).unwrap();
+    assert_eq!(pool.run(jobs::pid::job()).await.unwrap(), worker);
+    let stats = pool.stats();
+    assert_eq!((stats.timed_out, stats.abandoned, stats.lost, stats.started), (1, 1, 0, 1));
+    // Others that send the signal mean the process.
+    // SAFETY: a signal to our own worker.
+    unsafe { libc::kill(worker as i32, libc::SIGTERM) };
+    until("the end of the worker", || !lives(worker)).await;
+    assert_ne!(pool.run(jobs::pid::job()).await.unwrap(), worker);
+}
+
+#[reiver::test]
+async fn a_job_that_does_not_stop_is_killed_after_the_grace_period() {
+    let grace = Duration::from_millis(50);
+    let pool = one().grace(grace).build();
+    let worker = pool.run(jobs::pid::job()).await.unwrap();
+    let start = Instant::now();
+    let error = pool.run(jobs::forever::job().timeout(Duration::from_millis(20))).await;
+    assert!(matches!(error.unwrap_err().failure(), Failure::TimedOut { .. }));
+    assert_ne!(pool.run(jobs::pid::job()).await.unwrap(), worker);
+    assert!(start.elapsed() >= grace);
+    until("the end of the worker", || !lives(worker)).await;
+    // And one that is not with the worker yet is not waited for.
+    let pool = one().grace(PATIENCE).build();
+    let worker = pool.run(jobs::pid::job()).await.unwrap();
+    // SAFETY: as above.
+    unsafe { libc::kill(worker as i32, libc::SIGSTOP) };
+    let long = jobs::echo::job(vec![7; 64 << 20]).timeout(Duration::from_millis(30));
+    assert!(pool.run(long).await.is_err());
+    assert_ne!(pool.run(jobs::pid::job()).await.unwrap(), worker);
+    // In process, too.
+    let mark = std::env::temp_dir().join(format!("reiver-offload-stops-inline-{worker}"));
+    let pool = one().inline(true).build();
+    let job = jobs::stops::job(mark.to_str().unwrap().into());
+    assert!(pool.run(job.timeout(Duration::from_millis(20))).await.is_err());
+    until("the clean-up", || mark.exists()).await;
+    std::fs::remove_file(&mark).unwrap();
+}

@@ -266,3 +266,25 @@ static CONSTRUCTOR: extern "C" fn() = build;
 pub fn built() -> u32 {
     BUILT.load(std::sync::atomic::Ordering::Relaxed)
 }
+
+#[reiver::offload]
+pub fn shouts(len: usize) -> u32 {
+    use std::io::Write;
+    std::io::stderr().write_all(&vec![b'!'; len]).unwrap();
+    std::process::id()
+}
+
+/// Goes on until it is told to stop, and leaves a mark then.
+#[reiver::offload]
+pub fn stops(mark: String) -> u32 {
+    while !reiver::offload::stop_requested() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::fs::write(mark, "cleaned up").unwrap();
+    std::process::id()
+}
+
+#[reiver::offload]
+pub fn is_asked_to_stop() -> bool {
+    reiver::offload::stop_requested()
+}

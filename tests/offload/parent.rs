@@ -131,3 +131,65 @@ async fn helper_is_replaced() {
     assert_eq!(one().build().run(jobs::add::job(1, 1)).await.unwrap(), 2);
     std::fs::remove_file(&path).unwrap();
 }
+
+/// Nobody reads our error output: neither the worker nor our one thread waits for that.
+#[test]
+fn an_error_output_that_is_stuck_blocks_nobody() {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "--ignored", "--nocapture", "parent::helper_shouts"]);
+    let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap() == "done"), "it does not come through");
+    // From here on it is read.
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();
+    assert!(child.wait().unwrap().success());
+    let shouts = said.bytes().filter(|byte| *byte == b'!').count();
+    assert!((1..8 << 20).contains(&shouts), "{shouts}");
+    assert!(said.contains(" bytes of a worker's error output were lost]\n"), "it is not said");
+}
+
+#[reiver::test(flavor = "current_thread")]
+#[ignore = "a process for another test"]
+async fn helper_shouts() {
+    let pool = ProcessPool::builder().workers(1).build();
+    let pid = pool.run(jobs::shouts::job(8 << 20)).await.unwrap();
+    assert_eq!(pool.run(jobs::pid::job()).await.unwrap(), pid);
+    println!("\ndone");
+    // What was lost is said as soon as there is room.
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_millis(300) {
+        pool.run(jobs::shouts::job(1)).await.unwrap();
+    }
+}
+
+#[test]
+fn who_should_be_a_worker_and_is_none_starts_none() {
+    let me = std::env::current_exe().unwrap();
+    let helper = Command::new(&me)
+        .args(["--exact", "--ignored", "--nocapture", "parent::helper_was_missed"])
+        .output()
+        .unwrap();
+    assert!(helper.status.success(), "{}", String::from_utf8_lossy(&helper.stdout));
+    // Orders that are not understood make no ordinary program of it.
+    let other = Command::new(&me).env("REIVER_OFFLOAD_WORKER", "7 what").output().unwrap();
+    assert_eq!(other.status.code(), Some(213));
+    assert!(other.stdout.is_empty());
+    assert!(String::from_utf8_lossy(&other.stderr).contains("another version"));
+}
+
+#[reiver::test]
+#[ignore = "a process for another test"]
+async fn helper_was_missed() {
+    // As where no constructor runs, and `main` calls no `init`: the orders are still there.
+    // SAFETY: nothing else of this process looks at its environment now.
+    unsafe { std::env::set_var("REIVER_OFFLOAD_WORKER", "2 1 1 1 0 0 0 0 0 0") };
+    let pool = one().build();
+    for _ in 0..3 {
+        let error = pool.run(jobs::pid::job()).await.unwrap_err();
+        assert!(error.to_string().contains("`main` did not make it one"), "{error}");
+    }
+    assert_eq!(pool.stats().started, 0);
+    let children = std::fs::read_to_string("/proc/thread-self/children").unwrap();
+    assert_eq!(children.trim(), "");
+}

@@ -2,9 +2,10 @@
 
 use super::{PATIENCE, jobs, lives, one, until};
 use reiver::offload::{Chaos, Failure, ProcessPool, default_pool};
+use reiver::task::Group;
 use reiver::time::timeout;
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[reiver::test]
 async fn a_full_queue_refuses_or_makes_wait() {
@@ -304,4 +305,57 @@ async fn jobs_behind_one_that_dies_go_to_another_worker() {
     });
     assert!(matches!(late.unwrap_err().failure(), Failure::TimedOut { .. }));
     assert_eq!(sums, 5050);
+}
+
+#[reiver::test]
+async fn a_deadline_of_the_callers_scope_holds_for_the_job() {
+    let pool = one().build();
+    let before = pool.run(jobs::pid::job()).await.unwrap();
+    // There is time to hear of it: the scope is over long after its deadline.
+    let scope = Group::builder().timeout(Duration::from_millis(50)).grace(PATIENCE);
+    let error =
+        scope.run(async |_: Group<()>| Ok(pool.run(jobs::forever::job()).await.unwrap_err())).await;
+    // The deadline is a failure of the scope; what the body said is not given then.
+    assert!(error.is_err());
+    assert_eq!(pool.stats().timed_out, 1, "it was not dropped: it ran out of time");
+    assert_ne!(pool.run(jobs::pid::job()).await.unwrap(), before);
+    // One that waits in the queue is taken out of it.
+    let mut first = pin!(pool.run(jobs::sleeps::job(300)));
+    assert!(timeout(Duration::from_millis(5), first.as_mut()).await.is_err());
+    let scope = Group::builder().timeout(Duration::from_millis(20)).grace(PATIENCE);
+    let (send, receive) = std::sync::mpsc::channel();
+    let late = scope.run(async |_: Group<()>| {
+        send.send(pool.run(jobs::nothing::job()).await.unwrap_err()).unwrap();
+        Ok(())
+    });
+    assert!(late.await.is_err());
+    assert_eq!(*receive.recv().unwrap().failure(), Failure::Expired);
+    first.await.unwrap();
+}
+
+/// A paused clock waits for jobs, and their limits are real.
+#[reiver::test(start_paused = true)]
+async fn a_paused_clock_stands_while_jobs_run_and_limits_do_not() {
+    let pool = one().build();
+    let (start, real) = (reiver::time::Instant::now(), Instant::now());
+    timeout(Duration::from_secs(3600), pool.run(jobs::sleeps::job(50))).await.unwrap().unwrap();
+    assert!(real.elapsed() >= Duration::from_millis(50));
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    let limit = Duration::from_millis(50);
+    let error = pool.run(jobs::forever::job().timeout(limit)).await.unwrap_err();
+    assert!(matches!(error.failure(), Failure::TimedOut { ran } if *ran >= limit), "{error}");
+    let mut first = pin!(pool.run(jobs::sleeps::job(300)));
+    let mut second = pin!(pool.run(jobs::nothing::job().deadline(limit)));
+    let (first, second) = reiver::join!(first.as_mut(), second.as_mut());
+    first.unwrap();
+    assert_eq!(*second.unwrap_err().failure(), Failure::Expired);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    // Back-off too, and an hour passes at once when there is no job.
+    let broken = one().program("/nonexistent/program").build();
+    for _ in 0..4 {
+        let error = broken.run(jobs::nothing::job()).await.unwrap_err();
+        assert!(matches!(error.failure(), Failure::WorkerStart { .. }), "{error}");
+    }
+    reiver::time::sleep(Duration::from_secs(3600)).await;
+    assert!(real.elapsed() < PATIENCE);
 }

@@ -1,5 +1,6 @@
 use super::*;
 use reiver::sync::broadcast::{self, error::*};
+use std::cell::Cell;
 use std::sync::atomic::AtomicIsize;
 
 #[test]
@@ -134,4 +135,48 @@ fn threads_get_all_in_order() {
     (0..20_000).for_each(|n| assert_eq!(tx.send(n), Ok(3)));
     drop(tx);
     readers.into_iter().for_each(|reader| reader.join().unwrap());
+}
+
+/// `Send`, and not `Sync`: two clones at once would lose a step of the count.
+struct Alone {
+    clones: Cell<usize>,
+    inside: Arc<AtomicIsize>,
+}
+
+impl Clone for Alone {
+    fn clone(&self) -> Self {
+        assert_eq!(self.inside.fetch_add(1, SeqCst), 0, "somebody else clones this value");
+        self.clones.set(self.clones.get() + 1);
+        std::thread::yield_now();
+        self.inside.fetch_sub(1, SeqCst);
+        Self { clones: self.clones.clone(), inside: self.inside.clone() }
+    }
+}
+
+#[test]
+fn values_that_are_not_sync_are_cloned_one_after_the_other() {
+    const READERS: usize = 4;
+    const VALUES: usize = 2_000;
+    let (tx, _) = broadcast::channel::<Alone>(1 << 11);
+    let readers: Vec<_> = (0..READERS)
+        .map(|_| {
+            let mut rx = tx.subscribe();
+            // Receivers go to other threads, and are awaited in tasks, without `Sync`.
+            std::thread::spawn(move || {
+                let mut clones = 0;
+                while let Ok(value) = rx.blocking_recv() {
+                    clones = value.clones.get().max(clones);
+                }
+                clones
+            })
+        })
+        .collect();
+    for _ in 0..VALUES {
+        let value = Alone { clones: Cell::new(0), inside: Arc::new(AtomicIsize::new(0)) };
+        assert!(tx.send(value).is_ok());
+    }
+    drop(tx);
+    let most = readers.into_iter().map(|reader| reader.join().unwrap()).max();
+    // One or more have cloned a value before the last one got it, or a clone of its own.
+    assert!((1..=READERS).contains(&most.unwrap()), "{most:?}");
 }

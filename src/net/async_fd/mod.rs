@@ -115,6 +115,46 @@ impl<T: AsRawFd> AsyncFd<T> {
         }
     }
 
+    /// As [`try_new`](Self::try_new), under the name for those who promise what it does not ask for.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    ///
+    /// # Safety
+    ///
+    /// tokio's: the descriptor stays open and the same while it is in here. Here nothing becomes unsound
+    /// without it.
+    #[track_caller]
+    pub unsafe fn register(inner: T) -> Result<Self, AsyncFdRegisterError<T>> {
+        Self::try_new(inner)
+    }
+
+    /// As [`try_with_interest`](Self::try_with_interest); see [`register`](Self::register).
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    ///
+    /// # Safety
+    ///
+    /// As [`register`](Self::register).
+    #[track_caller]
+    pub unsafe fn register_with_interest(
+        inner: T,
+        interest: Interest,
+    ) -> Result<Self, AsyncFdRegisterError<T>> {
+        Self::try_with_interest(inner, interest)
+    }
+
     /// The inner value.
     pub fn get_ref(&self) -> &T {
         &self.inner

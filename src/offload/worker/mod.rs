@@ -12,8 +12,10 @@ mod constructor;
 mod prepare;
 mod serve;
 mod stack;
+mod stop;
 
 pub(super) use serve::MAX_DESCRIPTORS;
+pub(super) use stop::ask;
 
 use super::orders::{Orders, VARIABLE};
 use crate::primitive::thread;
@@ -42,6 +44,32 @@ pub fn in_worker() -> bool {
     IN_WORKER.get().is_some()
 }
 
+/// Whether the job that calls this should stop: its time is up, or nobody waits for it any more.
+///
+/// A job of a pool with a [`grace`](super::Builder::grace) period looks now and then, cleans up and returns; then
+/// its worker lives on. Without one there is nothing to look at: the worker is killed.
+///
+/// # Examples
+///
+/// ```
+/// use reiver::offload::{Failure, ProcessPool, stop_requested};
+/// use std::time::Duration;
+///
+/// #[reiver::offload]
+/// fn count() -> u64 {
+///     (0..).take_while(|_| !stop_requested()).last().unwrap_or(0)
+/// }
+///
+/// # reiver::runtime::Runtime::new().unwrap().block_on(async {
+/// let pool = ProcessPool::builder().workers(1).grace(Duration::from_secs(5)).build();
+/// let error = pool.run(count::job().timeout(Duration::from_millis(20))).await.unwrap_err();
+/// assert!(matches!(error.failure(), Failure::TimedOut { .. }));
+/// # });
+/// ```
+pub fn stop_requested() -> bool {
+    if in_worker() { stop::is_requested() } else { crate::task::stop_requested() }
+}
+
 /// Becomes a worker if this process was started as one, and then never returns; returns at once otherwise.
 ///
 /// `#[reiver::main]` calls it. A program with another `main` needs it only where constructors do not run; then it
@@ -67,7 +95,13 @@ fn take_orders() -> Option<Orders> {
     }
     // SAFETY: this is the beginning of the process, which has one thread (see `init`).
     unsafe { std::env::remove_var(VARIABLE) };
-    Orders::parse(text.to_str()?)
+    let orders = text.to_str().and_then(Orders::parse);
+    if orders.is_none() {
+        // Whoever wrote this wanted a worker, and not another program that runs `main`.
+        eprintln!("reiver worker: these orders are for another version: {text:?}");
+        exit(UNFIT)
+    }
+    orders
 }
 
 fn run(orders: Orders) -> ! {

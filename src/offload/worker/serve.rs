@@ -5,7 +5,7 @@ use super::super::error::Trouble;
 use super::super::frame::{Frame, HEAD, Head, Kind, Reader, Segment};
 use super::super::orders::Orders;
 use super::super::registry::{self, Entry, Message, Output};
-use super::{UNFIT, stack};
+use super::{UNFIT, stack, stop};
 use crate::io::ReadBuf;
 use crate::primitive::{Arc, StaticMutex, clock, thread};
 use rustix::io::{Errno, retry_on_intr};
@@ -29,6 +29,11 @@ type Panic = (String, String, Option<String>);
 pub(super) fn serve(channel: OwnedFd, orders: &Orders) -> ! {
     if let Err(error) = stack::watch() {
         eprintln!("reiver worker: stack overflows will not be named: {error}");
+    }
+    if orders.listen {
+        if let Err(error) = stop::listen() {
+            eprintln!("reiver worker: jobs cannot be asked to stop: {error}");
+        }
     }
     watch_panics();
     let hello = Head::new(Kind::Hello, std::process::id(), 0, registry::fingerprint());
@@ -105,6 +110,7 @@ impl Channel {
             return self.send(unknown, &Message::default());
         };
         let limited = (head.extra != 0).then(|| limit_memory(head.extra));
+        stop::begins(head.job);
         let begun = clock::now();
         let called = catch_unwind(AssertUnwindSafe(|| entry.call(&payload, &mut blobs)));
         let took = u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX);

@@ -203,12 +203,12 @@ impl<T: ?Sized> RwLock<T> {
 
     /// For a caller that has just acquired one permit.
     fn read_guard(&self) -> RwLockReadGuard<'_, T> {
-        RwLockReadGuard::new(self.pointer(), Hold::new(&self.permits, 1))
+        RwLockReadGuard::new(self.pointer(), Hold::new(self, 1))
     }
 
     /// For a caller that has just acquired all permits.
     fn write_guard(&self) -> RwLockWriteGuard<'_, T> {
-        RwLockWriteGuard::new(self.pointer(), Hold::new(&self.permits, self.all()))
+        RwLockWriteGuard::new(self.pointer(), Hold::new(self, self.all()))
     }
 
     fn pointer(&self) -> NonNull<T> {

@@ -1,4 +1,10 @@
-//! Closures that block or compute, on the pool.
+//! Closures that block or compute: on the runtime's pool, or on a [`Pool`] of one's own.
+
+mod pool;
+mod stop;
+
+pub use pool::{Builder, Pool};
+pub use stop::{StopToken, stop_requested};
 
 use super::spawn::in_runtime;
 use crate::blocking::Refused;
@@ -11,8 +17,8 @@ use std::panic::Location;
 ///
 /// Threads are started as they are needed, up to
 /// [`max_blocking_threads`](crate::runtime::Builder::max_blocking_threads); jobs beyond wait in a queue.
-/// Aborting the handle drops `f` if it has not begun, and changes nothing if it has. A runtime that is
-/// shut down cancels what is queued and waits for what runs.
+/// Aborting the handle drops `f` if it has not begun; if it has, [`stop_requested`] tells it, and it ends when it
+/// returns. A runtime that is shut down cancels what is queued, tells what runs, and waits for it.
 ///
 /// # Panics
 ///
