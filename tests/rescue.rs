@@ -2,7 +2,7 @@
 
 use reiver::io::{AsyncReadExt, AsyncWriteExt};
 use reiver::net::{TcpListener, TcpStream};
-use reiver::runtime::{Activity, Builder, Rescue, Runtime, SlowPoll};
+use reiver::runtime::{Activity, Builder, Rescue, Runtime, SlowPoll, Subject};
 use reiver::time::{sleep, timeout};
 use std::future::{Future, poll_fn};
 use std::io::Read;
@@ -541,4 +541,44 @@ fn a_root_that_blocks_is_reported_as_such() {
     let (runtime, reports) = listening(Builder::new_multi_thread().worker_threads(1));
     let slow = runtime.block_on(async { reports.recv_timeout(SOON).unwrap() });
     assert_eq!((slow.id(), slow.location()), (None, None));
+}
+
+/// Nobody is awake meanwhile but the job's thread.
+#[test]
+fn blocking_jobs_that_run_or_wait_for_long_are_reported_once() {
+    const LIMIT: Duration = Duration::from_millis(50);
+    let (tell, told) = mpsc::channel::<SlowPoll>();
+    let tell = Mutex::new(tell);
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(1)
+        .slow_blocking(LIMIT)
+        .on_slow_poll(move |slow| tell.lock().unwrap().send(slow.clone()).unwrap())
+        .build()
+        .unwrap();
+    let (door, closed) = mpsc::channel::<()>();
+    let entered = runtime.enter();
+    let named = |name| reiver::task::Builder::new().name(name);
+    let runs = named("runs").spawn_blocking(move || _ = closed.recv()).unwrap();
+    let waits = named("waits").spawn_blocking(|| ()).unwrap();
+    let mut reports = [(); 2].map(|()| told.recv_timeout(SOON).expect("both are reported"));
+    reports.sort_by_key(SlowPoll::id);
+    let subjects = reports.each_ref().map(|slow| (slow.id(), slow.name(), slow.subject()));
+    assert_eq!(
+        subjects,
+        [
+            (Some(runs.id()), Some("runs"), Subject::RunningJob),
+            (Some(waits.id()), Some("waits"), Subject::QueuedJob),
+        ]
+    );
+    for slow in &reports {
+        assert!(slow.elapsed() >= LIMIT && slow.location().unwrap().file() == file!());
+    }
+    assert!(reports[0].to_string().contains(" runs for "), "{}", reports[0]);
+    assert!(reports[1].to_string().contains(" waits for a thread "), "{}", reports[1]);
+    drop((door, entered));
+    runtime.block_on(async { (runs.await.unwrap(), waits.await.unwrap()) });
+    let metrics = runtime.metrics();
+    drop(runtime);
+    assert_eq!(told.try_iter().count(), 0, "once each; {metrics:?}");
 }

@@ -6,7 +6,7 @@ mod support;
 
 use reiver::io::{AsyncReadExt, AsyncWriteExt};
 use reiver::net::{TcpListener, TcpStream};
-use reiver::runtime::{Builder, Runtime, RuntimeFlavor};
+use reiver::runtime::{Activity, Builder, Runtime, RuntimeFlavor};
 use reiver::sync::{Mutex, Notify, mpsc, oneshot};
 use reiver::task::{JoinHandle, block_in_place, try_id, yield_now};
 use reiver::time::{interval, sleep, timeout};
@@ -375,4 +375,65 @@ fn a_timer_in_a_task_that_blocks() {
     give.send(runtime).unwrap();
     let error = Builder::new_current_thread().build().unwrap().block_on(task).unwrap_err();
     assert!(error.is_panic(), "{error}");
+}
+
+/// The report names what is left, whatever keeps it.
+#[test]
+fn the_report_says_what_is_stuck_and_where() {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .task_records(true)
+        .on_slow_poll(|_| {})
+        .build()
+        .unwrap();
+    let (begin, begun) = std_mpsc::channel();
+    let doors: Vec<_> = [false, true]
+        .map(|is_job| {
+            let (door, closed) = std_mpsc::channel::<()>();
+            let begin = begin.clone();
+            let block = move || {
+                begin.send(()).unwrap();
+                let _ = closed.recv();
+            };
+            if is_job {
+                let _entered = runtime.enter();
+                drop(reiver::task::Builder::new().name("a job").spawn_blocking(block).unwrap());
+            } else {
+                let named = reiver::task::Builder::new().name("a blocker");
+                named.spawn_on(async move { block() }, runtime.handle()).unwrap();
+            }
+            door
+        })
+        .into();
+    // Its future cannot be dropped before that thread has had its fill.
+    struct Slow(std_mpsc::Receiver<()>, std_mpsc::Sender<()>);
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            self.1.send(()).unwrap();
+            let _ = self.0.recv();
+        }
+    }
+    let (door, closed) = std_mpsc::channel::<()>();
+    let slow = Slow(closed, begin.clone());
+    runtime.spawn(async move {
+        let _slow = slow;
+        std::future::pending::<()>().await
+    });
+    (0..2).for_each(|_| begun.recv().unwrap());
+    let report = runtime.shutdown(Duration::from_millis(100));
+    assert!(!report.is_clean());
+    let text = report.to_string();
+    let of = |name| report.stuck_workers().iter().find(|poll| poll.name() == name);
+    let (blocker, dropper) = (of(Some("a blocker")).expect(&text), of(None).expect(&text));
+    assert_eq!(blocker.activity(), Activity::Blocked);
+    assert!(blocker.elapsed() >= Duration::from_millis(100));
+    let stack: String = blocker.stack().iter().map(|frame| format!("{frame}\n")).collect();
+    assert!(stack.contains("recv") && stack.contains("the_report_says"), "{text}");
+    let stack: String = dropper.stack().iter().map(|frame| format!("{frame}\n")).collect();
+    assert!(stack.contains("drop"), "{text}");
+    assert_eq!(report.tasks().len(), 2, "{text}");
+    assert_eq!(report.blocking_jobs()[0].task().name(), Some("a job"));
+    assert!(report.blocking_jobs()[0].age().unwrap() >= Duration::from_millis(100));
+    assert!(text.contains("\"a job\"") && text.contains("\"a blocker\""), "{text}");
+    drop((doors, door));
 }

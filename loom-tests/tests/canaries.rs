@@ -380,7 +380,7 @@ std::thread_local! {
 loom::thread_local! {
     static MODELLED: std::cell::Cell<u32> = std::cell::Cell::new(0);
 }
-static LOCAL: Local<std::cell::Cell<u32>> = Local::new(&REAL, &MODELLED);
+static LOCAL: Local<std::cell::Cell<u32>> = Local::new(&REAL, &MODELLED, std::cell::Cell::default);
 
 #[test]
 fn a_local_belongs_to_its_thread() {

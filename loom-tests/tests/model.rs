@@ -28,7 +28,7 @@ async fn three_tasks_and_a_lock() {
 }
 
 #[reiver::model]
-async fn a_timeout_and_a_value_race() {
+async fn a_timeout_races_at_any_moment() {
     let (tx, rx) = oneshot::channel();
     reiver::spawn(async move { tx.send(()) });
     match timeout(Duration::from_millis(10), rx).await {
@@ -120,8 +120,8 @@ fn a_lost_update_is_found() {
 }
 
 #[test]
-fn two_locks_the_wrong_way_round_are_a_deadlock() {
-    let name = "two_locks_the_wrong_way_round_are_a_deadlock";
+fn two_locks_of_a_model_are_a_deadlock() {
+    let name = "two_locks_of_a_model_are_a_deadlock";
     let found = Model::new(module_path!(), name, file!()).find(|| async {
         let a = Arc::new(Mutex::new(()));
         let b = Arc::new(Mutex::new(()));

@@ -106,10 +106,12 @@ fn models() -> BTreeMap<String, Vec<String>> {
         let text = fs::read_to_string(&path).unwrap();
         let mut lines = text.lines().map(str::trim);
         while let Some(line) = lines.next() {
-            if line != "#[test]" {
+            if !["#[test]", "#[reiver::sim", "#[reiver::model"].iter().any(|a| line.starts_with(a))
+            {
                 continue;
             }
-            let name = lines.find_map(|l| l.strip_prefix("fn ")).and_then(|l| l.split('(').next());
+            let mut names = lines.by_ref().map(|l| l.strip_prefix("async ").unwrap_or(l));
+            let name = names.find_map(|l| l.strip_prefix("fn ")).and_then(|l| l.split('(').next());
             models.entry(name.unwrap_or("").into()).or_default().push(file.clone());
         }
     }

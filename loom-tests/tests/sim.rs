@@ -73,6 +73,20 @@ async fn a_timeout_and_a_value_race() {
     }
 }
 
+/// Time passes while a task is ready: it is slow.
+#[reiver::sim]
+async fn a_slow_task_misses_its_deadline() {
+    let work = async {
+        for _ in 0..3 {
+            reiver::task::yield_now().await;
+        }
+    };
+    match timeout(Duration::from_millis(1), work).await {
+        Ok(()) => reiver::reached!("in time"),
+        Err(_) => reiver::reached!("too late"),
+    }
+}
+
 #[reiver::sim]
 async fn hours_pass_at_once() {
     let start = Instant::now();

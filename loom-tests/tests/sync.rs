@@ -593,6 +593,43 @@ fn mpsc_receiver_drops() {
     });
 }
 
+/// A value that was accepted while the receiver went away is dropped then, not with the last sender
+/// (futures-rs#909): its sender may wait for that.
+#[test]
+fn mpsc_value_vs_receiver_drop() {
+    must_reach(&["accepted", "refused"]);
+    model("mpsc_value_vs_receiver_drop", Bound::Preemptions(3), || {
+        let (tx, rx) = mpsc::channel(1);
+        let sender = spawn(move || {
+            let (value, dropped) = oneshot::channel::<()>();
+            let accepted = tx.try_send(value).is_ok();
+            reached(if accepted { "accepted" } else { "refused" });
+            assert!(wait(dropped).is_err());
+        });
+        drop(rx);
+        sender.join().unwrap();
+    });
+}
+
+/// The same with two senders: whoever has taken the receiver's place leaves it to the other.
+#[test]
+fn mpsc_two_values_vs_receiver_drop() {
+    must_reach(&["0", "1", "2"]);
+    model("mpsc_two_values_vs_receiver_drop", Bound::Preemptions(2), || {
+        let (tx, rx) = mpsc::unbounded_channel();
+        let value = Arc::new(());
+        let (theirs, one) = (tx.clone(), value.clone());
+        let sender = spawn(move || usize::from(theirs.send(one).is_ok()));
+        let (theirs, two) = (tx.clone(), value.clone());
+        let other = spawn(move || usize::from(theirs.send(two).is_ok()));
+        drop(rx);
+        let accepted = sender.join().unwrap() + other.join().unwrap();
+        reached(["0", "1", "2"][accepted]);
+        assert_eq!(Arc::strong_count(&value), 1, "a value is still in the channel");
+        drop(tx);
+    });
+}
+
 /// `try_recv` does not deny a send that has happened, though another one is under way before it.
 #[test]
 fn mpsc_try_recv() {

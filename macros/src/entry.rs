@@ -34,11 +34,15 @@ pub(crate) enum Kind {
 }
 
 pub(crate) fn expand(kind: Kind, args: TokenStream, item: TokenStream) -> TokenStream {
-    let function = match Function::parse(kind, item.clone()) {
+    let attribute = match kind {
+        Kind::Main => "#[main]",
+        Kind::Test => "#[test]",
+    };
+    let function = match Function::parse(kind, attribute, item.clone()) {
         Ok(function) => function,
         Err(error) => return [error.into_tokens(), item].into_iter().collect(),
     };
-    if let Some(span) = function.stray_params {
+    if let Some(span) = function.stray_params.filter(|_| function.is_main) {
         let error = Error::new(span, "the main function takes no arguments");
         return [error.into_tokens(), tokens("fn main() {}")].into_iter().collect();
     }
@@ -335,16 +339,12 @@ pub(crate) struct Function {
     alone: bool,
     /// It is a program's `main`.
     is_main: bool,
-    /// The arguments of a `main`, which has none.
-    stray_params: Option<Span>,
+    /// The arguments, which a `main` and what is explored have not.
+    pub(crate) stray_params: Option<Span>,
 }
 
 impl Function {
-    pub(crate) fn parse(kind: Kind, item: TokenStream) -> Result<Self, Error> {
-        let attribute = match kind {
-            Kind::Main => "#[main]",
-            Kind::Test => "#[test]",
-        };
+    pub(crate) fn parse(kind: Kind, attribute: &str, item: TokenStream) -> Result<Self, Error> {
         let mut header: Vec<TokenTree> = ungroup(item).into_iter().collect();
         let first = header.first().map_or_else(Span::call_site, TokenTree::span);
         let Some(at) = header.iter().position(|t| is_ident(t, "fn")) else {
@@ -386,7 +386,7 @@ impl Function {
             body,
             alone: is_plain && (is_main || kind == Kind::Test),
             is_main,
-            stray_params: stray.filter(|_| is_main),
+            stray_params: stray,
         })
     }
 

@@ -21,6 +21,8 @@ use proc_macro::{Delimiter, Group, Literal, TokenStream, TokenTree};
 
 /// An attribute that explores.
 pub(crate) struct Explorer {
+    /// As it is written.
+    attribute: &'static str,
     /// The type that does it, below the crate.
     pub(crate) path: &'static str,
     /// The names of its options.
@@ -30,22 +32,28 @@ pub(crate) struct Explorer {
 }
 
 pub(crate) const SIM: Explorer = Explorer {
+    attribute: "#[sim]",
     path: "::sim::Sim",
     options: &["seeds", "steps", "buggify", "refusals", "must_reach"],
     keeps_seeds: true,
 };
 
 pub(crate) const MODEL: Explorer = Explorer {
+    attribute: "#[model]",
     path: "::model::Model",
     options: &["bound", "seconds", "must_reach"],
     keeps_seeds: false,
 };
 
 pub(crate) fn expand(explorer: &Explorer, args: TokenStream, item: TokenStream) -> TokenStream {
-    let function = match Function::parse(Kind::Test, item.clone()) {
+    let function = match Function::parse(Kind::Test, explorer.attribute, item.clone()) {
         Ok(function) => function,
         Err(error) => return [error.into_tokens(), item].into_iter().collect(),
     };
+    if let Some(span) = function.stray_params {
+        let message = format!("what {} explores takes no arguments", explorer.attribute);
+        return Error::new(span, message).into_tokens();
+    }
     match options(explorer, args) {
         Ok((path, calls)) => write(explorer, function, path, calls),
         Err(error) => error.into_tokens(),
@@ -56,9 +64,13 @@ pub(crate) fn expand(explorer: &Explorer, args: TokenStream, item: TokenStream) 
 fn options(explorer: &Explorer, args: TokenStream) -> Result<(TokenStream, TokenStream), Error> {
     let mut krate = tokens(&format!("::{}", manifest::crate_name()));
     let mut calls = TokenStream::new();
+    let mut known = Vec::new();
     let mut rest = ungroup(args).into_iter().peekable();
     while let Some(name) = rest.next() {
         let text = name.to_string();
+        if known.contains(&text) {
+            return Err(Error::new(name.span(), format!("`{text}` is given twice")));
+        }
         if !matches!(rest.next(), Some(token) if is_punct(&token, '=')) {
             return Err(Error::new(name.span(), "expected `name = value`"));
         }
@@ -75,10 +87,11 @@ fn options(explorer: &Explorer, args: TokenStream) -> Result<(TokenStream, Token
             calls.extend(with_span(tokens("."), name.span()));
             calls.extend([name, Group::new(Delimiter::Parenthesis, value).into()]);
         } else {
-            let known = explorer.options.join("`, `");
-            let message = format!("unknown argument `{text}`: expected `{known}` or `crate`");
+            let options = explorer.options.join("`, `");
+            let message = format!("unknown argument `{text}`: expected `{options}` or `crate`");
             return Err(Error::new(name.span(), message));
         }
+        known.push(text);
     }
     Ok((krate, calls))
 }

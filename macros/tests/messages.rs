@@ -25,6 +25,41 @@ mod runtime {
         pub fn block_on<F: std::future::Future>(&self, _: F) -> F::Output { loop {} }
     }
 }
+#[allow(unused)]
+mod sim {
+    pub struct Sim;
+    impl Sim {
+        pub fn new(_: &str, _: &str, _: &str) -> Self { Self }
+        pub fn seeds(self, _: u64) -> Self { self }
+        pub fn steps(self, _: u64) -> Self { self }
+        pub fn buggify(self, _: bool) -> Self { self }
+        pub fn must_reach(self, _: &[&'static str]) -> Self { self }
+        pub fn keep_seeds(self, _: bool) -> Self { self }
+        pub fn run<F: std::future::Future>(self, _: impl Fn() -> F) {}
+    }
+}
+#[allow(unused)]
+mod model {
+    pub struct Model;
+    impl Model {
+        pub fn new(_: &str, _: &str, _: &str) -> Self { Self }
+        pub fn bound(self, _: usize) -> Self { self }
+        pub fn must_reach(self, _: &[&'static str]) -> Self { self }
+        pub fn run<F: std::future::Future>(self, _: impl Fn() -> F + Send + Sync + 'static) {}
+    }
+}
+#[allow(unused_macros)]
+macro_rules! __reiver_explore {
+    ({ $($header:tt)* } { $($body:tt)* } { $($call:tt)* }) => {
+        #[allow(unused)]
+        $($header)* {
+            $($body)*
+            $($call)* .run(__reiver_body);
+        }
+    };
+}
+#[allow(unused_imports)]
+pub(crate) use __reiver_explore;
 ";
 
 /// The newest build of the macro library beside this test.
@@ -42,15 +77,16 @@ fn macro_library() -> PathBuf {
 }
 
 /// Compiles `code` and returns the blamed lines with their messages, in order of lines.
-fn compile(name: &str, code: &str) -> Vec<(usize, String)> {
+fn compile(name: &str, code: &str, args: &[&str]) -> Vec<(usize, String)> {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let source = dir.join(format!("{name}.rs"));
-    std::fs::write(&source, format!("{code}{RUNTIME}")).expect("the target directory is writable");
+    std::fs::write(&source, code).expect("the target directory is writable");
     let mut library = std::ffi::OsString::from("reiver_macros=");
     library.push(macro_library());
     let output = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
-        .args(["--edition=2021", "--crate-type=bin", "--emit=metadata", "--error-format=short"])
-        .args(["-Adead_code", "--extern"])
+        .args(["--edition=2021", "--emit=metadata", "--error-format=short", "-Adead_code"])
+        .args(args)
+        .arg("--extern")
         .arg(library)
         .arg("--out-dir")
         .arg(dir)
@@ -74,13 +110,17 @@ fn compile(name: &str, code: &str) -> Vec<(usize, String)> {
 }
 
 fn check(name: &str, code: &str) {
-    let code = code.trim_start();
+    check_whole(name, &format!("{}{RUNTIME}", code.trim_start()), &["--crate-type=bin"]);
+}
+
+/// As [`check`], of code that needs nothing else.
+fn check_whole(name: &str, code: &str, args: &[&str]) {
     let expected: Vec<(usize, &str)> = code
         .lines()
         .enumerate()
         .filter_map(|(i, line)| Some((i + 1, line.split_once("//~ ")?.1)))
         .collect();
-    let blamed = compile(name, code);
+    let blamed = compile(name, code, args);
     let all_there = blamed.len() == expected.len()
         && blamed.iter().zip(&expected).all(|(b, e)| b.0 == e.0 && b.1.contains(e.1));
     assert!(all_there, "{name}: expected {expected:#?}, rustc says {blamed:#?}");
@@ -269,5 +309,110 @@ impl S {
 fn arguments() {}
 fn main() {}
 "#,
+    );
+}
+
+/// One case for each bad argument of the two attributes that explore.
+#[test]
+fn bad_arguments_of_explorers() {
+    let cases = [
+        ("sim", "seeds", "expected `name = value`"),
+        ("sim", "1000", "expected `name = value`"),
+        ("sim", "seed = 1000", "unknown argument `seed`: expected `seeds`, `steps`, `buggify`"),
+        ("sim", "bound = 2", "unknown argument `bound`"),
+        ("sim", "seeds = 1, seeds = 2", "`seeds` is given twice"),
+        ("sim", "seeds = \"1000\"", "mismatched types"),
+        ("sim", "seeds =", "this method takes 1 argument"),
+        ("sim", "buggify = 1", "mismatched types"),
+        ("sim", "crate = 3", "`crate` is a path to reiver"),
+        (
+            "model",
+            "seeds = 5",
+            "unknown argument `seeds`: expected `bound`, `seconds`, `must_reach`",
+        ),
+        ("model", "bound = -1", "cannot apply unary operator `-` to type `usize`"),
+        ("model", "bound = \"2\"", "mismatched types"),
+        ("model", "must_reach = \"label\"", "mismatched types"),
+        ("model", "bound: 2", "expected `name = value`"),
+    ];
+    let mut code = String::new();
+    for (i, (attribute, args, message)) in cases.iter().enumerate() {
+        let path = if args.contains("crate") { "" } else { ", crate = crate" };
+        let line = format!("#[reiver_macros::{attribute}({args}{path})] //~ {message}");
+        code += &format!("{line}\nasync fn f{i}() {{}}\n");
+    }
+    code += "fn main() {}\nextern crate self as reiver;\n";
+    check("bad_arguments_of_explorers", &code);
+}
+
+#[test]
+fn functions_that_cannot_be_explored() {
+    check(
+        "bad_explored",
+        r#"
+extern crate self as reiver;
+#[reiver_macros::sim]
+fn not_async() {} //~ #[sim] needs `async` before this `fn`
+#[reiver_macros::model]
+fn not_async_either() {} //~ #[model] needs `async` before this `fn`
+#[reiver_macros::model]
+struct Other; //~ #[model] goes on an `async fn`
+#[reiver_macros::sim]
+async fn with_arguments(x: u32) {} //~ what #[sim] explores takes no arguments
+#[reiver_macros::sim]
+#[test] //~ this function has a test attribute already
+async fn tested_twice() {}
+trait Trait {
+    #[reiver_macros::model]
+    async fn no_body(); //~ #[model] needs a function with a body
+}
+fn main() {}
+"#,
+    );
+}
+
+/// What is wrong in an explored body is blamed there; what a model cannot share is.
+#[test]
+fn a_wrong_explored_body_is_blamed_where_it_is_wrong() {
+    check(
+        "bad_explored_bodies",
+        r#"
+extern crate self as reiver;
+#[reiver_macros::sim]
+async fn tail() -> Result<(), String> {
+    5 //~ mismatched types
+}
+#[reiver_macros::model]
+async fn missing() {
+    absent(); //~ cannot find function `absent`
+}
+#[reiver_macros::sim(seeds = 3, must_reach = ["other"])]
+async fn good() -> Result<(), std::num::ParseIntError> {
+    macro_rules! reached { ($label:literal) => { let _ = $label; } }
+    "1".parse::<u32>()?;
+    reached!("label");
+    Ok(())
+}
+fn main() {}
+"#,
+    );
+}
+
+/// Without the feature the attributes say what is missing, and where it goes.
+#[test]
+fn without_the_feature_it_is_said_what_to_add() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository");
+    let without = root.join("src/macros/without_model.rs");
+    // A crate of its own, as for its users: an error in one's own macro is blamed on the macro.
+    let krate = format!("#[path = {without:?}]\nmod without_model;\n");
+    assert!(compile("reiver", &krate, &["--crate-type=lib", "--crate-name=reiver"]).is_empty());
+    check_whole(
+        "without_feature",
+        "#[reiver_macros::sim] //~ need the feature `model` for tests: [dev-dependencies] reiver\n\
+         async fn simulated() {}\n\
+         #[reiver_macros::model] //~ need the feature `model` for tests\n\
+         async fn modelled() {}\n\
+         fn main() {}\n",
+        &["--crate-type=bin", "-L", env!("CARGO_TARGET_TMPDIR"), "--extern=reiver"],
     );
 }

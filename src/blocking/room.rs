@@ -9,6 +9,7 @@
 
 use crate::primitive::Mutex;
 use crate::primitive::atomic::{AtomicUsize, Ordering::*, fence};
+use crate::util::note::{self, WaitKind};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -143,6 +144,7 @@ impl Future for Wait<'_> {
             // Pairs with the fence in `give_back`.
             fence(SeqCst);
             if !room.try_take() {
+                note::wait_at(WaitKind::Room, room);
                 return Poll::Pending;
             }
         }

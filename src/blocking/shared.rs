@@ -30,6 +30,7 @@ use crate::primitive::{Arc, Mutex, clock, in_model, thread};
 use crate::task::{JoinHandle, Registry, Spawn};
 use crate::util::pad::Pad;
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::io;
 use std::time::{Duration, Instant};
 use std::{fmt, ptr};
@@ -379,13 +380,13 @@ impl Shared {
     pub(super) fn jobs(&self) -> Vec<Running> {
         let tasks = self.registry.dump();
         let now = self.now();
-        let begun: Vec<(u64, u64)> =
+        let begun: HashMap<u64, u64> =
             self.threads.lock().all.iter().filter_map(|w| w.stats.running()).collect();
         let mut jobs: Vec<Running> = tasks
             .into_iter()
             .map(|task| {
                 let id = task.id().number();
-                let since = begun.iter().find(|(job, _)| *job == id).map(|(_, since)| since);
+                let since = begun.get(&id);
                 let age = since.map(|&since| Duration::from_nanos(now.saturating_sub(since)));
                 Running::new(task, age, self.name.clone())
             })

@@ -9,6 +9,7 @@
 use crate::primitive::atomic::{AtomicU64, Ordering::*, fence};
 use crate::primitive::{Arc, in_model};
 use crate::task::TaskInfo;
+use std::fmt;
 use std::time::Duration;
 
 /// Bucket `i` holds the times below 2^i ns; the last one, 4.6 minutes and more, all the others.
@@ -209,6 +210,21 @@ impl Running {
     /// How long it has been running; `None` if it is still queued.
     pub fn age(&self) -> Option<Duration> {
         self.age
+    }
+}
+
+/// As one line: `blocking job 7 "export", spawned at src/main.rs:9:5, runs (3.2 s)`.
+impl fmt::Display for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "blocking job {}", self.task.id())?;
+        if let Some(name) = self.task.name() {
+            write!(f, " {name:?}")?;
+        }
+        write!(f, ", spawned at {}, ", self.task.location())?;
+        match self.age {
+            Some(age) => write!(f, "runs ({age:.1?})"),
+            None => f.write_str("is queued"),
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 //!   virtual time. Thousands of tasks; no weak memory.
 //! * [`model`]: each task is a thread of loom's, so that every operation on an atomic or lock of ours is
 //!   a point where another may come in between, and every load may give what the memory model allows.
-//!   Up to four tasks.
+//!   Up to four tasks. An execution of it is in `stage`.
 //! * `choices`: decisions, policies, shrinking. `report`: what a person reads.
 //!
 //! Rejected: the real scheduler inside a model (one task on two workers takes 35,000 executions where the
@@ -23,6 +23,7 @@ mod pipe;
 mod report;
 mod seeds;
 pub mod sim;
+mod stage;
 mod world;
 
 use std::fmt;

@@ -5,6 +5,7 @@ use super::{Failure, Group, GroupError, Phase};
 use crate::sync::CancellationToken;
 use crate::task::{AbortHandle, JoinHandle, TaskInfo};
 use crate::time::{Instant, Sleep, sleep, sleep_until};
+use crate::util::note::{self, WaitKind};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -180,7 +181,13 @@ impl<E: Send + 'static, T> Driver<E, T> {
                 self.take_ended(cx);
             }
         }
-        if self.close(body.is_none()) { Poll::Ready(()) } else { Poll::Pending }
+        if self.close(body.is_none()) {
+            return Poll::Ready(());
+        }
+        if body.is_none() {
+            note::wait_at(WaitKind::Tasks, &*self.group.0);
+        }
+        Poll::Pending
     }
 
     /// Looks after the tasks that have ended, and leaves the waker for the next.

@@ -6,7 +6,8 @@
 //! * [`real`]: bare re-exports of std, parking_lot, crossbeam-deque and polling. No wrapper, no cost.
 //! * `hybrid`: compiled when the cargo feature `model` is on in a build with debug assertions. Each
 //!   object is the real one outside a model and a loom object inside one, decided where the object
-//!   is made. One test binary therefore runs models and ordinary tests.
+//!   is made. One test binary therefore runs models and ordinary tests; and *storms*, in which the real
+//!   objects of a whole runtime are used in an order drawn from a seed.
 //!
 //! # Rules
 //!

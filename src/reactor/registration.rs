@@ -6,8 +6,9 @@ use super::source::{Direction, Source, Wait};
 use super::word::{ReadyEvent, Snapshot, Watched};
 use super::{Interest, Ready, shut_down_error};
 use crate::primitive::poll::{SHORT_TRANSFER_DRAINS, Watch};
+use crate::util::note::{self, WaitKind};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::task::{Context, Poll, ready};
 
@@ -200,7 +201,12 @@ impl Registration {
             Wait::Ready(event) => Poll::Ready(Ok(event)),
             Wait::ShutDown => Poll::Ready(Err(shut_down_error())),
             Wait::Pending(now) => match self.watch(now, Watched::of(mask)) {
-                Ok(()) => Poll::Pending,
+                Ok(()) => {
+                    let input = mask.is_readable() || mask.is_priority();
+                    let kind = if input { WaitKind::Read } else { WaitKind::Write };
+                    note::wait(kind, self.fd().as_raw_fd() as u64);
+                    Poll::Pending
+                }
                 Err(error) => Poll::Ready(Err(error)),
             },
         }

@@ -165,7 +165,8 @@ impl Handle {
         self.0.blocking_jobs()
     }
 
-    /// Every live task: id, name, where it was spawned, and whether it runs, is ready or waits.
+    /// Every live task: id, name, where it was spawned, whether it runs, is ready or waits, and for what; and more
+    /// if the runtime keeps [records](super::Builder::task_records). Tasks of a `LocalSet` are not listed.
     pub fn dump(&self) -> Vec<TaskInfo> {
         self.0.dump()
     }

@@ -13,6 +13,7 @@
 //! ```
 
 mod builder;
+mod debug;
 mod handle;
 mod id;
 mod metrics;
@@ -24,21 +25,24 @@ mod tests;
 pub use crate::tasks::local_runtime::{LocalOptions, LocalRuntime, LocalRuntimeEnterGuard};
 
 pub use crate::blocking::{Histogram, Running as BlockingJob};
-pub use crate::scheduler::{Activity, Frame, Rescue, SlowPoll};
-pub use crate::task::UnhandledPanic;
+pub use crate::scheduler::{Activity, Frame, Rescue, SlowPoll, Subject};
+pub use crate::task::{TaskInfo, UnhandledPanic, Waiting};
+pub use crate::util::note::WaitKind;
 pub use builder::Builder;
 pub(crate) use builder::blocking_pool;
+pub use debug::inspect;
 pub(crate) use handle::in_runtime;
 pub use handle::{EnterGuard, Handle, TryCurrentError};
 pub use id::Id;
 pub use metrics::RuntimeMetrics;
 pub use report::ShutdownReport;
 
-use crate::blocking::Seen;
+use crate::blocking::{Report, Seen};
 use crate::primitive::{Arc, clock};
 use crate::reactor::ShutDown;
 use crate::scheduler::{self, Share};
 use crate::task::JoinHandle;
+use debug::Endpoint;
 use std::future::Future;
 use std::io;
 use std::time::Duration;
@@ -53,6 +57,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Runtime {
     handle: Handle,
+    endpoint: Option<Endpoint>,
     /// It was shut down by one of the methods that take it.
     ended: bool,
 }
@@ -211,12 +216,29 @@ impl Runtime {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn shutdown_timeout(mut self, timeout: Duration) {
-        self.end(Some(timeout));
+        let _ = self.end(Some(timeout));
     }
 
-    /// As [`shutdown_timeout`](Self::shutdown_timeout), and says what had not ended by then.
+    /// As [`shutdown_timeout`](Self::shutdown_timeout), and says what had not ended by then: tasks with what they
+    /// wait for, workers that are stuck in a poll with their stacks, blocking jobs with their run times.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let runtime = reiver::runtime::Runtime::new()?;
+    /// runtime.spawn(std::future::pending::<()>());
+    /// let report = runtime.shutdown(Duration::from_secs(5));
+    /// assert!(report.is_clean(), "{report}");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn shutdown(mut self, timeout: Duration) -> ShutdownReport {
-        self.end(Some(timeout))
+        let shared = self.handle.shared().clone();
+        let polls = shared.running_polls();
+        let pool = self.end(Some(timeout));
+        let tasks = shared.dump();
+        let workers = if tasks.is_empty() { Vec::new() } else { shared.stuck_polls(&polls) };
+        ShutdownReport { tasks, workers, pool }
     }
 
     /// Ends the runtime without waiting.
@@ -230,10 +252,10 @@ impl Runtime {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn shutdown_background(mut self) {
-        self.end(Some(Duration::ZERO));
+        let _ = self.end(Some(Duration::ZERO));
     }
 
-    fn end(&mut self, timeout: Option<Duration>) -> ShutdownReport {
+    fn end(&mut self, timeout: Option<Duration>) -> Report {
         self.ended = true;
         let shared = self.handle.shared();
         shared.close();
@@ -257,14 +279,16 @@ impl Runtime {
         }
         // Who waits for a timer on a thread of its own is told: nobody fires it any more.
         shared.driver.timers.shutdown();
-        ShutdownReport { tasks: shared.dump(), pool }
+        // It shows what the shutdown waits for, until it does not.
+        drop(self.endpoint.take());
+        pool
     }
 }
 
 impl Drop for Runtime {
     fn drop(&mut self) {
         if !self.ended {
-            self.end(None);
+            let _ = self.end(None);
         }
     }
 }

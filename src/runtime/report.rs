@@ -1,8 +1,9 @@
 //! What a shutdown left behind.
 
-use super::BlockingJob;
+use super::{BlockingJob, SlowPoll};
 use crate::blocking::Report;
 use crate::task::TaskInfo;
+use std::fmt;
 
 /// What had not ended when a shutdown stopped waiting. Nothing of it is lost: it ends by itself when
 /// its poll or its closure returns.
@@ -29,6 +30,7 @@ use crate::task::TaskInfo;
 #[derive(Debug, Clone, Default)]
 pub struct ShutdownReport {
     pub(super) tasks: Vec<TaskInfo>,
+    pub(super) workers: Vec<SlowPoll>,
     pub(super) pool: Report,
 }
 
@@ -38,9 +40,15 @@ impl ShutdownReport {
         self.tasks.is_empty() && self.pool.is_clean()
     }
 
-    /// The tasks that had not: one that is running keeps its worker.
+    /// The tasks that had not: one that is running keeps its worker, and what has to be dropped there waits.
     pub fn tasks(&self) -> &[TaskInfo] {
         &self.tasks
+    }
+
+    /// The polls that had not returned, with what their threads were executing. The time of each is what the
+    /// shutdown has seen of it; it may have taken longer.
+    pub fn stuck_workers(&self) -> &[SlowPoll] {
+        &self.workers
     }
 
     /// The blocking jobs that had not, the longest running first.
@@ -51,5 +59,30 @@ impl ShutdownReport {
     /// How many threads of the blocking pool had not.
     pub fn blocking_threads(&self) -> usize {
         self.pool.threads
+    }
+}
+
+/// For a log: a line for each thing that is left, and a line for each call of a stuck worker's stack.
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_clean() {
+            return f.write_str("everything has ended");
+        }
+        write!(f, "not ended: {} tasks, ", self.tasks.len())?;
+        write!(f, "{} threads of the blocking pool", self.pool.threads)?;
+        for poll in &self.workers {
+            write!(f, "\n  {poll}")?;
+            for frame in poll.stack() {
+                write!(f, "\n    {frame}")?;
+            }
+        }
+        let stuck = |task: &&TaskInfo| self.workers.iter().any(|poll| poll.id() == Some(task.id()));
+        for task in self.tasks.iter().filter(|task| !stuck(task)) {
+            write!(f, "\n  {task}")?;
+        }
+        for job in self.blocking_jobs() {
+            write!(f, "\n  {job}")?;
+        }
+        Ok(())
     }
 }

@@ -9,6 +9,7 @@ mod explored;
 mod gate;
 mod hooks;
 mod idle;
+mod jobs;
 mod monitor;
 mod pace;
 mod park;
@@ -16,6 +17,7 @@ mod rescue;
 mod rounds;
 mod shutdown;
 mod slot;
+mod stuck;
 mod tend;
 mod time;
 mod worker;
@@ -33,7 +35,7 @@ pub use gate::{Back, Fences, Gate, View};
 pub(crate) use hooks::Hooks;
 #[allow(unused_imports)]
 pub use idle::{Asleep, Idle, Search};
-pub use monitor::{Activity, SlowPoll};
+pub use monitor::{Activity, SlowPoll, Subject};
 #[allow(unused_imports)]
 pub use park::{Blocking, Parker, Unpark};
 #[allow(unused_imports)]
@@ -57,6 +59,7 @@ use crate::util::pad::Pad;
 use doom::Doom;
 use rescue::Rescuer;
 use slot::Slot;
+use std::collections::HashSet;
 use std::future::Future;
 use std::panic::Location;
 use std::sync::Weak;
@@ -99,6 +102,8 @@ pub struct Shared {
     /// Blocking jobs that must end before a paused clock may jump.
     holding_clock: Mutex<usize>,
     doom: Doom,
+    /// Whether a record is kept of each task.
+    recorded: bool,
     pub(crate) threads: Threads,
     /// Who runs the tasks of this runtime instead of workers. Only model builds have such runtimes.
     explored: Explored<Box<dyn Engine>>,
@@ -158,6 +163,7 @@ impl Shared {
         pool: impl FnOnce(Weak<Self>) -> Pool,
         explored: Explored<Box<dyn Engine>>,
     ) -> io::Result<(Arc<Self>, Seats)> {
+        let recorded = settings.records;
         let hooks = std::mem::take(&mut settings.hooks);
         let rescue = Rescuer::new(settings, workers);
         // A current-thread runtime has one slot: whoever calls `block_on` is its only worker.
@@ -190,6 +196,7 @@ impl Shared {
             closed: AtomicBool::new(false),
             holding_clock: Mutex::new(0),
             doom: Doom::new(),
+            recorded,
             threads: Threads::default(),
             explored,
         });
@@ -220,10 +227,11 @@ impl Shared {
     pub(crate) unsafe fn spawn_as<F: Future>(
         self: &Arc<Self>,
         future: F,
-        given: Given,
+        mut given: Given,
         location: &'static Location<'static>,
         why: Why,
     ) -> JoinHandle<F::Output> {
+        given.recorded = self.recorded;
         current::worker_of(Arc::as_ptr(self), |worker| {
             let home = worker.map_or_else(|| self.outside_home(), Worker::seat);
             let spawn = Spawn {
@@ -357,7 +365,7 @@ impl Shared {
     /// Makes everybody look around.
     fn unpark_all(&self) {
         (0..self.slots.len()).for_each(|seat| self.unpark(seat));
-        self.rescue.bed.someone_awake();
+        self.rescue.rounds.bed.someone_awake();
     }
 
     /// Whether anybody could take a task from anywhere.
@@ -379,12 +387,17 @@ impl Shared {
 
     /// Live tasks.
     pub(crate) fn dump(&self) -> Vec<TaskInfo> {
-        self.registry.dump()
+        let mut tasks = self.registry.dump();
+        let jobs: HashSet<Id> = self.pool.jobs().iter().map(|job| job.task().id()).collect();
+        for task in &mut tasks {
+            task.complete(|tick| self.driver.clock().until(tick), |id| jobs.contains(&id));
+        }
+        tasks
     }
 
     /// The name of a live task.
     fn name_of(&self, id: Id) -> Option<String> {
-        let task = self.dump().into_iter().find(|task| task.id() == id)?;
+        let task = self.registry.dump().into_iter().find(|task| task.id() == id)?;
         task.name().map(str::to_owned)
     }
 
@@ -425,8 +438,7 @@ impl Shared {
     /// Where a thread that is no worker puts what a slot must keep for it, such as a timer. Spread by
     /// the address of the stack, so that many threads do not meet at one lock.
     pub(crate) fn any_seat(&self) -> usize {
-        let place = 0u8;
-        ((&raw const place).addr() >> 16) % self.workers.max(1)
+        thread::place() % self.workers.max(1)
     }
 
     /// Where the calling thread's things belong: its own slot if it is a worker of this runtime.

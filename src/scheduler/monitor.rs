@@ -20,6 +20,8 @@
 
 use super::Shared;
 use super::gate::View;
+use super::jobs::{self, Jobs};
+use super::rescue::Listener;
 use super::slot::Slot;
 use crate::blocking::Spec;
 use crate::primitive::atomic::Ordering::*;
@@ -56,19 +58,41 @@ pub enum Activity {
     Unknown,
 }
 
-/// A poll that took too long, while it was still going on.
+/// What took too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Subject {
+    /// A poll, of a task or of the future of a `block_on`.
+    Poll,
+    /// A blocking job that runs.
+    RunningJob,
+    /// A blocking job that no thread has taken yet.
+    QueuedJob,
+}
+
+/// The spawn place of the jobs that report.
+pub(super) const FILE: &str = file!();
+
+/// A poll that took too long, while it was still going on; or, where
+/// [asked for](crate::runtime::Builder::slow_blocking), a blocking job.
 #[derive(Debug, Clone)]
 pub struct SlowPoll {
-    id: Option<Id>,
-    name: Option<String>,
-    location: Option<&'static Location<'static>>,
-    elapsed: Duration,
-    activity: Activity,
-    is_rescued: bool,
-    stack: Vec<Frame>,
+    pub(super) subject: Subject,
+    pub(super) id: Option<Id>,
+    pub(super) name: Option<String>,
+    pub(super) location: Option<&'static Location<'static>>,
+    pub(super) elapsed: Duration,
+    pub(super) activity: Activity,
+    pub(super) is_rescued: bool,
+    pub(super) stack: Vec<Frame>,
 }
 
 impl SlowPoll {
+    /// What took too long.
+    pub fn subject(&self) -> Subject {
+        self.subject
+    }
+
     /// The task; `None` for the future of a `block_on`.
     pub fn id(&self) -> Option<Id> {
         self.id
@@ -120,13 +144,22 @@ impl SlowPoll {
 
 impl fmt::Display for SlowPoll {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.id, &self.name) {
-            (Some(id), Some(name)) => write!(f, "task {id} {name:?}")?,
-            (Some(id), None) => write!(f, "task {id}")?,
-            (None, _) => write!(f, "the future of a block_on")?,
+        let is_job = self.subject != Subject::Poll;
+        match self.id {
+            Some(id) if is_job => write!(f, "blocking job {id}")?,
+            Some(id) => write!(f, "task {id}")?,
+            None => write!(f, "the future of a block_on")?,
+        }
+        if let Some(name) = &self.name {
+            write!(f, " {name:?}")?;
         }
         if let Some(location) = self.location {
             write!(f, ", spawned at {location},")?;
+        }
+        match self.subject {
+            Subject::Poll => {}
+            Subject::RunningJob => return write!(f, " runs for {:?} so far", self.elapsed),
+            Subject::QueuedJob => return write!(f, " waits for a thread for {:?}", self.elapsed),
         }
         let what = match self.activity {
             Activity::Blocked => "blocks its thread",
@@ -216,6 +249,7 @@ pub(super) enum Pace {
 }
 
 /// The monitor of one runtime.
+#[derive(Debug)]
 pub(super) struct Monitor {
     shared: Arc<Shared>,
     /// By seat, as far as they were ever in use.
@@ -224,11 +258,18 @@ pub(super) struct Monitor {
     rescued: Option<Instant>,
     /// The spawn sites that were written about, by address, and when their last stack was taken.
     known: HashMap<Option<usize>, Instant>,
+    jobs: Jobs,
 }
 
 impl Monitor {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, watched: Vec::new(), rescued: None, known: HashMap::new() }
+        Self {
+            shared,
+            watched: Vec::new(),
+            rescued: None,
+            known: HashMap::new(),
+            jobs: Jobs::default(),
+        }
     }
 
     pub(super) fn is_of(&self, shared: &Arc<Shared>) -> bool {
@@ -289,6 +330,9 @@ impl Monitor {
         let balance = shared.rescue.balance.get();
         if findings.suspects || balance != (0, 0) {
             findings.busy |= !shared.balance();
+        }
+        if let Some(limit) = shared.rescue.settings.slow_blocking {
+            self.watch_jobs(limit, now);
         }
         let is_alert = self.rescued.is_some_and(|at| now.duration_since(at) < ALERT_FOR);
         match findings.busy {
@@ -351,13 +395,39 @@ impl Monitor {
         }
     }
 
+    /// How often it wants to look at least, even when all sleep.
+    pub(super) fn tick(&self) -> Option<Duration> {
+        self.shared.rescue.settings.slow_blocking.map(jobs::tick)
+    }
+
+    fn watch_jobs(&mut self, limit: Duration, now: Instant) {
+        for slow in self.jobs.look(&self.shared, limit, now) {
+            let site = slow.location.map(|location| ptr::from_ref(location).addr());
+            let listener = self.shared.rescue.settings.listener.clone();
+            let is_new = self.known.insert(site, now).is_none();
+            if is_new || listener.is_some() {
+                self.tell(move || (slow, listener));
+            }
+        }
+    }
+
+    /// Tells who wants to know, on a thread of the pool: it may take long, and block.
+    fn tell(&self, what: impl FnOnce() -> (SlowPoll, Option<Listener>) + Send + 'static) {
+        let job = move || match what() {
+            (slow, Some(listener)) => listener(&slow),
+            (slow, None) => eprintln!("reiver: {slow}"),
+        };
+        // Refused only without a thread for it: then there is nobody to tell.
+        drop(self.shared.pool.spawn(Spec::runtime(), job));
+    }
+
     /// How many workers are rescued from polls that compute. Not more than there are workers: whoever takes
     /// their place needs a CPU too.
     fn hogs(&self) -> usize {
         self.watched.iter().flatten().filter(|watched| watched.is_hog).count()
     }
 
-    /// Tells who wants to know, on a thread of the pool: it may take long, and block.
+    /// Reports a poll.
     fn report(
         &mut self,
         slot: &Slot,
@@ -389,6 +459,7 @@ impl Monitor {
             addresses = watch::stack::capture(slot.thread.load(Relaxed));
         }
         let slow = SlowPoll {
+            subject: Subject::Poll,
             id: task.map(|(id, _)| id),
             name: None,
             location,
@@ -398,16 +469,10 @@ impl Monitor {
             stack: Vec::new(),
         };
         let shared = shared.clone();
-        let job = move || {
+        self.tell(move || {
             let name = slow.id.and_then(|id| shared.name_of(id));
             let stack = addresses.map(|addresses| watch::stack::name(&addresses));
-            let slow = SlowPoll { name, stack: stack.unwrap_or_default(), ..slow };
-            match listener {
-                Some(listener) => listener(&slow),
-                None => eprintln!("reiver: {slow}"),
-            }
-        };
-        // Refused only without a thread for it: then there is nobody to tell.
-        drop(self.shared.pool.spawn(Spec::runtime(), job));
+            (SlowPoll { name, stack: stack.unwrap_or_default(), ..slow }, listener)
+        });
     }
 }

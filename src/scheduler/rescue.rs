@@ -13,11 +13,10 @@
 
 use super::Shared;
 use super::block_on::Guest;
-use super::doze::Bed;
 use super::gate::Fences;
 use super::hooks::Hooks;
 use super::monitor::SlowPoll;
-use super::rounds;
+use super::rounds::Rounds;
 use super::worker::{Root, Worker};
 use crate::primitive::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use crate::primitive::{Arc, in_model};
@@ -50,14 +49,24 @@ pub(crate) struct Settings {
     pub(crate) slow_poll: Duration,
     /// `None`: a line on stderr.
     pub(crate) listener: Option<Listener>,
+    /// A blocking job that waits or runs so long is reported.
+    pub(crate) slow_blocking: Option<Duration>,
+    /// Whether a record is kept of each task.
+    pub(crate) records: bool,
     pub(crate) hooks: Hooks,
 }
 
 impl Settings {
     /// Nobody looks.
     pub(super) fn off() -> Self {
-        let hooks = Hooks::default();
-        Self { rescue: Rescue::Off, slow_poll: Duration::MAX, listener: None, hooks }
+        Self {
+            rescue: Rescue::Off,
+            slow_poll: Duration::MAX,
+            listener: None,
+            slow_blocking: None,
+            records: false,
+            hooks: Hooks::default(),
+        }
     }
 }
 
@@ -66,8 +75,8 @@ pub(crate) struct Rescuer {
     pub(super) settings: Settings,
     pub(super) fences: Fences,
     pub(super) balance: Balance,
-    /// Where the monitor sleeps.
-    pub(super) bed: Arc<Bed>,
+    /// Those of the monitor that looks after this runtime.
+    pub(super) rounds: Arc<Rounds>,
     /// A task has blocked a thread in `block_on`, whose own future had to wait for it: these threads run
     /// no tasks any more.
     roots_alone: AtomicBool,
@@ -93,7 +102,7 @@ impl Rescuer {
             settings,
             fences,
             balance: Balance::new(),
-            bed: rounds::bed(fences),
+            rounds: Rounds::of_process(fences),
             roots_alone: AtomicBool::new(false),
             rescues: AtomicU64::new(0),
             slow_polls: AtomicU64::new(0),
@@ -248,7 +257,7 @@ impl Shared {
             self.rescue.balance.back();
         }
         // To send sleeping stand-ins home.
-        self.rescue.bed.someone_awake();
+        self.rescue.rounds.bed.someone_awake();
     }
 
     /// Makes sure that work, timers and events are looked after while somebody is stuck. `false`: it failed,

@@ -4,7 +4,7 @@
 //! runtime per core would have twice the threads. It comes with the first runtime that wants it, and goes
 //! when there has been none for [`LINGER`].
 //!
-//! The lock is held during a round, so that nobody looks at a runtime that [`leave`] has returned for.
+//! The lock is held during a round, so that nobody looks at a runtime that [`leave`](Rounds::leave) has returned for.
 //! No user code runs under it: reports are made on the runtime's pool, and a runtime that may be freed is
 //! let go after it.
 
@@ -13,7 +13,7 @@ use super::doze::Bed;
 use super::gate::Fences;
 use super::monitor::{Monitor, Pace};
 use super::rescue::Rescue;
-use crate::primitive::{Arc, StaticMutex, clock, thread};
+use crate::primitive::{Arc, Mutex, StaticMutex, clock, in_storm, thread};
 use crate::util::abort::AbortOnUnwind;
 use std::io;
 use std::time::{Duration, Instant};
@@ -30,17 +30,18 @@ const STACK: usize = 256 * 1024;
 /// How often the time between two rounds doubles when all sleep, before the thread dozes: 126 ms in all.
 const CALM: u32 = 6;
 
-static ROUNDS: StaticMutex<Rounds> = StaticMutex::new(Rounds {
-    bed: None,
-    monitors: Vec::new(),
-    has_thread: false,
-    calm: 0,
-    alone: None,
-});
+/// The rounds of all runtimes of this process.
+static OF_PROCESS: StaticMutex<Option<Arc<Rounds>>> = StaticMutex::new(None);
 
-struct Rounds {
-    /// Where the thread sleeps, the present one or the next.
-    bed: Option<Arc<Bed>>,
+/// The thread's bed, and what it looks at.
+#[derive(Debug)]
+pub(super) struct Rounds {
+    pub(super) bed: Bed,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
     monitors: Vec<Monitor>,
     has_thread: bool,
     /// How many rounds have found everybody asleep.
@@ -58,68 +59,74 @@ enum Then {
     End,
 }
 
-/// The bed of whoever monitors a runtime with these fences.
-pub(super) fn bed(fences: Fences) -> Arc<Bed> {
-    if fences == Fences::Off {
-        return Arc::new(Bed::new(fences));
+impl Rounds {
+    /// Those of this process, for a runtime with these fences.
+    pub(super) fn of_process(fences: Fences) -> Arc<Self> {
+        let new = || Arc::new(Self { bed: Bed::new(fences), state: Mutex::default() });
+        // A storm has threads of its own, and must end; with fences off nobody goes.
+        if fences == Fences::Off || in_storm() {
+            return new();
+        }
+        // What fences there are is the machine's, not the runtime's.
+        OF_PROCESS.lock().get_or_insert_with(new).clone()
     }
-    // The others differ by the machine, not by the runtime.
-    ROUNDS.lock().bed.get_or_insert_with(|| Arc::new(Bed::new(fences))).clone()
-}
 
-/// Has this runtime monitored, unless it does not want that.
-///
-/// # Errors
-///
-/// If there is no thread yet and none can be started.
-pub(super) fn join(shared: &Arc<Shared>) -> io::Result<()> {
-    if shared.rescue.settings.rescue == Rescue::Off {
-        return Ok(());
+    /// Has this runtime monitored, unless it does not want that.
+    ///
+    /// # Errors
+    ///
+    /// If there is no thread yet and none can be started.
+    pub(super) fn join(self: &Arc<Self>, shared: &Arc<Shared>) -> io::Result<()> {
+        if shared.rescue.settings.rescue == Rescue::Off {
+            return Ok(());
+        }
+        let mut state = self.state.lock();
+        if !state.has_thread {
+            let rounds = self.clone();
+            let builder =
+                thread::Builder::new().name("reiver-monitor".to_owned()).stack_size(STACK);
+            builder.spawn(move || {
+                let _abort = AbortOnUnwind::new("the monitor");
+                rounds.go();
+            })?;
+            state.has_thread = true;
+        }
+        state.monitors.push(Monitor::new(shared.clone()));
+        drop(state);
+        // Its workers may have been awake before there was anything to see.
+        self.bed.someone_awake();
+        Ok(())
     }
-    let mut rounds = ROUNDS.lock();
-    if !rounds.has_thread {
-        let bed = shared.rescue.bed.clone();
-        let builder = thread::Builder::new().name("reiver-monitor".to_owned()).stack_size(STACK);
-        builder.spawn(move || {
-            let _abort = AbortOnUnwind::new("the monitor");
-            go(&bed);
-        })?;
-        rounds.has_thread = true;
-    }
-    rounds.monitors.push(Monitor::new(shared.clone()));
-    drop(rounds);
-    // Its workers may have been awake before there was anything to see.
-    shared.rescue.bed.someone_awake();
-    Ok(())
-}
 
-/// Ends the monitoring of a runtime that has ended.
-pub(super) fn leave(shared: &Arc<Shared>) {
-    let gone = ROUNDS.lock().take(|monitor| monitor.is_of(shared));
-    drop(gone);
-}
-
-fn go(bed: &Bed) {
-    bed.adopt();
-    loop {
-        let mut rounds = ROUNDS.lock();
-        let gone = rounds.take(Monitor::has_ended);
-        let then = rounds.round(clock::now());
-        drop(rounds);
-        // Perhaps the last who had that runtime.
+    /// Ends the monitoring of a runtime that has ended.
+    pub(super) fn leave(&self, shared: &Arc<Shared>) {
+        let gone = self.state.lock().take(|monitor| monitor.is_of(shared));
         drop(gone);
-        match then {
-            Then::Sleep(time) => bed.sleep(time),
-            Then::Doze(time) => {
-                bed.doze(time, || ROUNDS.lock().monitors.iter().all(Monitor::is_quiet));
-                ROUNDS.lock().calm = 0;
+    }
+
+    fn go(&self) {
+        self.bed.adopt();
+        loop {
+            let mut state = self.state.lock();
+            let gone = state.take(Monitor::has_ended);
+            let then = state.round(clock::now());
+            drop(state);
+            // Perhaps the last who had that runtime.
+            drop(gone);
+            match then {
+                Then::Sleep(time) => self.bed.sleep(time),
+                Then::Doze(time) => {
+                    self.bed
+                        .doze(time, || self.state.lock().monitors.iter().all(Monitor::is_quiet));
+                    self.state.lock().calm = 0;
+                }
+                Then::End => return,
             }
-            Then::End => return,
         }
     }
 }
 
-impl Rounds {
+impl State {
     /// Looks at all runtimes.
     fn round(&mut self, now: Instant) -> Then {
         if self.monitors.is_empty() {
@@ -133,7 +140,7 @@ impl Rounds {
         match pace {
             Some(Pace::Alert) => Then::Sleep(ALERT),
             _ if self.calm < CALM => Then::Sleep(TICK * (1 << self.calm)),
-            _ => Then::Doze(None),
+            _ => Then::Doze(self.monitors.iter().filter_map(Monitor::tick).min()),
         }
     }
 

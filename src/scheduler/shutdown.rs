@@ -15,7 +15,7 @@
 
 use super::block_on::Guest;
 use super::worker::{Root, Worker};
-use super::{Seats, Shared, current, rounds};
+use super::{Seats, Shared, current};
 use crate::primitive::atomic::Ordering::*;
 use crate::primitive::{Arc, Mutex, clock, poll, thread};
 use crate::util::abort::AbortOnUnwind;
@@ -71,7 +71,7 @@ impl Shared {
                 around(&mut || worker.run(&mut Forever));
             })?;
         }
-        rounds::join(self).inspect_err(|_| self.close())
+        self.rescue.rounds.join(self).inspect_err(|_| self.close())
     }
 
     /// Starts a thread that [`join`](Self::join) waits for.
@@ -135,7 +135,7 @@ impl Shared {
                 let _entered = current::enter(self.clone());
                 guest.run(&mut Forever);
             }
-            rounds::leave(self);
+            self.rescue.rounds.leave(self);
             return self.registry.is_empty();
         }
         loop {
@@ -143,7 +143,7 @@ impl Shared {
             if state.live == 0 {
                 let handles = std::mem::take(&mut state.handles);
                 drop(state);
-                rounds::leave(self);
+                self.rescue.rounds.leave(self);
                 // They are past their last look at anything shared; a panic in a thread hook of the
                 // user's was reported when it happened.
                 handles.into_iter().for_each(|handle| drop(handle.join()));

@@ -6,6 +6,7 @@ use super::{Shared, Worker, current};
 use crate::primitive::atomic::Ordering::*;
 use crate::task::is_last_poll;
 use crate::timer::{Entry, Polled};
+use crate::util::note;
 use std::pin::Pin;
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -22,9 +23,13 @@ impl Shared {
     /// of one of its tasks.
     #[inline]
     pub(crate) fn poll_timer(&self, entry: Pin<&mut Entry>, waker: &Waker) -> Poll<()> {
+        let when = entry.when();
         match self.with_wheel(|wheel| self.driver.timers.poll(entry, waker, wheel)) {
             Polled::Fired => Poll::Ready(()),
-            Polled::Pending | Polled::PendingEarlier => Poll::Pending,
+            Polled::Pending | Polled::PendingEarlier => {
+                note::timer(when);
+                Poll::Pending
+            }
             // A runtime that ends does not wait for its timers before the polls that are on their way
             // have returned (it may end inside one of them). What they return does not matter any
             // more; a panic would be noise. On a thread that blocks in a task it is the way out.

@@ -167,7 +167,7 @@ impl Worker {
         }
         // Relaxed: a hint for the paused clock, the monitor and listings.
         self.slot().owned.store(true, Relaxed);
-        self.shared().rescue.bed.someone_awake();
+        self.shared().rescue.rounds.bed.someone_awake();
         self.shared().tenders.tend(self.seat, self.shared());
         while root.step(self).is_continue() {
             match self.next_task() {
@@ -516,7 +516,7 @@ impl Worker {
     fn awake(&self, search: Option<Search>) {
         self.search.set(search);
         self.slot().counters.unparks.add(1);
-        self.shared().rescue.bed.someone_awake();
+        self.shared().rescue.rounds.bed.someone_awake();
         self.looked.set(clock::now());
         self.ticks.set(self.interval.get());
         let fired = self.expire();
@@ -554,7 +554,7 @@ impl Worker {
         if matches!(self.source.get(), Source::Poll) {
             // SAFETY: gate rule 1: the owner's thread, in a poll, which has left.
             unsafe { self.slot().gate.come_back() };
-            self.shared().rescue.bed.someone_awake();
+            self.shared().rescue.rounds.bed.someone_awake();
         }
     }
 

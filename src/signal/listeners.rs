@@ -7,6 +7,7 @@
 
 use super::pending::{Number, Set};
 use crate::primitive::Mutex;
+use crate::util::note::{self, WaitKind};
 use crate::util::wake_batch::WakeBatch;
 use std::task::{Context, Poll, Waker};
 
@@ -76,13 +77,13 @@ impl Listeners {
                 return Poll::Ready(None);
             }
             if entry.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                return Poll::Pending;
+                return pending();
             }
             if new.is_some() {
                 let old = std::mem::replace(&mut entry.waker, new);
                 drop(table);
                 drop(old);
-                return Poll::Pending;
+                return pending();
             }
             drop(table);
             new = Some(cx.waker().clone());
@@ -134,4 +135,9 @@ impl Listeners {
             }
         }
     }
+}
+
+fn pending<R>() -> Poll<R> {
+    note::wait(WaitKind::Signal, 0);
+    Poll::Pending
 }

@@ -11,6 +11,7 @@
 use super::blocking::block_on;
 use super::{Notify, spend_budget};
 use crate::primitive::atomic::{AtomicUsize, Ordering::*};
+use crate::util::note::WaitKind;
 use std::fmt;
 
 /// Lets `n` tasks wait for each other, again and again.
@@ -72,7 +73,7 @@ impl Barrier {
         }
         let arrival = Arrival { barrier: self, round };
         loop {
-            let notified = self.notify.notified();
+            let notified = self.notify.notified_as(WaitKind::Barrier);
             // In this order: an end after this look notifies.
             if self.round() > round {
                 std::mem::forget(arrival);

@@ -17,6 +17,7 @@ use super::blocking::block_on;
 use super::{Notify, spend_budget};
 use crate::primitive::atomic::{AtomicUsize, Ordering::*};
 use crate::primitive::{Arc, Mutex, SpinLock};
+use crate::util::note::WaitKind;
 use error::{RecvError, SendError, TryRecvError};
 use std::fmt;
 
@@ -239,7 +240,7 @@ impl<T> Sender<T> {
     pub async fn closed(&self) {
         spend_budget().await;
         loop {
-            let notified = self.shared.abandoned.notified();
+            let notified = self.shared.abandoned.notified_as(WaitKind::Closed);
             // In this order: the last receiver to go after this look notifies.
             if self.receiver_count() == 0 {
                 return;
@@ -421,7 +422,7 @@ impl<T: Clone> Receiver<T> {
     pub async fn recv(&mut self) -> Result<T, RecvError> {
         spend_budget().await;
         loop {
-            let notified = self.shared.sent.notified();
+            let notified = self.shared.sent.notified_as(WaitKind::Receive);
             // In this order: a value sent after this look notifies.
             match self.shared.take(&mut self.place) {
                 Ok(value) => return Ok(unwrap_or_clone(value)),

@@ -11,6 +11,7 @@
 use super::{Notify, spend_budget};
 use crate::primitive::atomic::{AtomicBool, Ordering::*};
 use crate::primitive::{Arc, Mutex};
+use crate::util::note::WaitKind;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -112,7 +113,7 @@ impl CancellationToken {
     /// Nothing is lost by dropping the future.
     pub async fn cancelled(&self) {
         spend_budget().await;
-        let notified = self.0.notify.notified();
+        let notified = self.0.notify.notified_as(WaitKind::Cancellation);
         // In this order: a request after this look notifies.
         if !self.is_cancelled() {
             notified.await;

@@ -9,6 +9,7 @@
 
 use super::blocking::block_on;
 use super::{Mutex, MutexGuard, Notify, spend_budget};
+use crate::util::note::WaitKind;
 use std::fmt;
 use std::pin::pin;
 
@@ -63,7 +64,7 @@ impl Condition {
         spend_budget().await;
         let lock: &'a Mutex<T> = MutexGuard::mutex(&guard);
         {
-            let mut notified = pin!(self.notify.notified());
+            let mut notified = pin!(self.notify.notified_as(WaitKind::Condition));
             // Queued before the lock is given back: no change in between goes unnoticed.
             notified.as_mut().enable();
             drop(guard);

@@ -4,6 +4,7 @@ use super::blocking::block_on;
 use super::{Notify, spend_budget};
 use crate::primitive::atomic::{AtomicUsize, Ordering::*};
 use crate::primitive::fixed;
+use crate::util::note::WaitKind;
 use std::fmt;
 
 /// A flag that can be waited for, as asyncio's `Event`.
@@ -66,7 +67,7 @@ impl Event {
     /// Nothing is lost by dropping the future.
     pub async fn wait(&self) {
         spend_budget().await;
-        let notified = self.notify.notified();
+        let notified = self.notify.notified_as(WaitKind::Event);
         // In this order: a set after this look notifies.
         if !self.is_set() {
             notified.await;

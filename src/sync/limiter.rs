@@ -9,6 +9,7 @@
 use super::permits::{MAX_PERMITS, Permits, Refused};
 use crate::primitive::{Arc, Mutex};
 use crate::task::{self, Id};
+use crate::util::note::WaitKind;
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
@@ -319,7 +320,7 @@ impl<L: Deref<Target = CapacityLimiter>> LimiterToken<L> {
         loop {
             let limiter = claim.limiter.as_ref().expect("it has no token yet");
             // The permits of a limiter are never closed.
-            let acquired = limiter.permits.acquire(1).await;
+            let acquired = limiter.permits.acquire(1, WaitKind::Limiter).await;
             debug_assert!(acquired.is_ok());
             match claim.fulfil() {
                 Ok(token) => return Ok(token),

@@ -5,6 +5,7 @@ use super::blocking::block_on;
 use super::guard::{Hold, Lock, OwnedHold, guard_impls};
 use super::permits::Permits;
 use crate::primitive::Arc;
+use crate::util::note::WaitKind;
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::marker::PhantomData;
@@ -118,7 +119,7 @@ impl<T: ?Sized> Mutex<T> {
 
     async fn take(&self) {
         // The permits of a lock are never closed.
-        let taken = self.permits.acquire(1).await;
+        let taken = self.permits.acquire(1, WaitKind::Mutex).await;
         debug_assert!(taken.is_ok());
     }
 

@@ -20,6 +20,7 @@ use crate::primitive::Arc;
 use crate::primitive::atomic::{AtomicUsize, Ordering::*};
 use crate::primitive::fixed;
 use crate::task::budget;
+use crate::util::note::{self, WaitKind};
 use crate::util::wake_batch::WakeBatch;
 use std::cell::Cell;
 use std::fmt;
@@ -101,7 +102,12 @@ impl Notify {
     /// Dropping the future loses nothing but its place in the queue: a notification by `notify_one`
     /// that it had got goes to the next.
     pub fn notified(&self) -> Notified<'_> {
-        Notified { notify: self, listen: Listen::new(self) }
+        self.notified_as(WaitKind::Notify)
+    }
+
+    /// As [`notified`](Self::notified), for a primitive that is built on it. Listings call the wait `kind`.
+    pub(crate) fn notified_as(&self, kind: WaitKind) -> Notified<'_> {
+        Notified { notify: self, listen: Listen::new(self, kind) }
     }
 
     /// As [`notified`](Self::notified), for code that is not async: blocks the thread.
@@ -111,7 +117,7 @@ impl Notify {
 
     /// As [`notified`](Self::notified); the future keeps the `Notify` alive instead of borrowing it.
     pub fn notified_owned(self: Arc<Self>) -> OwnedNotified {
-        let listen = Listen::new(&self);
+        let listen = Listen::new(&self, WaitKind::Notify);
         OwnedNotified { notify: self, listen }
     }
 
@@ -327,6 +333,7 @@ struct Listen {
     /// `notify_waiters` calls made before this.
     calls: usize,
     done: Cell<bool>,
+    kind: WaitKind,
     waiter: Waiter,
 }
 
@@ -334,11 +341,11 @@ struct Listen {
 unsafe impl Sync for Listen {}
 
 impl Listen {
-    fn new(notify: &Notify) -> Self {
+    fn new(notify: &Notify, kind: WaitKind) -> Self {
         // Acquire: pairs with the AcqRel in `notify_waiters`: who counts a call sees what was done
         // before it.
         let calls = calls(notify.word.load(Acquire));
-        Self { calls, done: Cell::new(false), waiter: Waiter::new() }
+        Self { calls, done: Cell::new(false), kind, waiter: Waiter::new() }
     }
 }
 
@@ -371,7 +378,10 @@ macro_rules! notified {
 
             fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
                 let unit = ready!(budget::poll_proceed(cx));
-                ready!(self.into_ref().poll_parts(Some(cx)));
+                if self.as_ref().poll_parts(Some(cx)).is_pending() {
+                    note::wait_at(self.listen.kind, &*self.notify);
+                    return Poll::Pending;
+                }
                 unit.made_progress();
                 Poll::Ready(())
             }

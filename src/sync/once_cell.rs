@@ -11,6 +11,7 @@ use super::permits::{Permits, Refused};
 use super::{Notify, spend_budget};
 use crate::primitive::atomic::{AtomicUsize, Ordering::*};
 use crate::primitive::fixed;
+use crate::util::note::WaitKind;
 use std::cell::UnsafeCell;
 use std::convert::Infallible;
 use std::error::Error;
@@ -222,7 +223,7 @@ impl<T> OnceCell<T> {
             spend_budget().await;
             return Ok(value);
         }
-        if self.permits.acquire(1).await.is_err() {
+        if self.permits.acquire(1, WaitKind::Once).await.is_err() {
             return Ok(self.get().expect("closed once the value is there"));
         }
         let right = Right(&self.permits);
@@ -387,7 +388,7 @@ impl<T> SetOnce<T> {
     pub async fn wait(&self) -> &T {
         spend_budget().await;
         loop {
-            let notified = self.notify.notified();
+            let notified = self.notify.notified_as(WaitKind::Once);
             // In this order: a set after this look notifies.
             if let Some(value) = self.get() {
                 return value;

@@ -21,6 +21,7 @@ use super::wait::{Grant, Left, Locked, WaitQueue, Waiter};
 use crate::primitive::atomic::{AtomicUsize, Ordering::*, fence};
 use crate::primitive::{explore, fixed};
 use crate::task::budget;
+use crate::util::note::{self, WaitKind};
 use crate::util::wake_batch::WakeBatch;
 use std::fmt;
 use std::future::Future;
@@ -132,10 +133,10 @@ impl Permits {
         }
     }
 
-    /// Takes `n` permits, waiting for them in turn.
+    /// Takes `n` permits, waiting for them in turn. Listings call the wait `kind`.
     #[inline]
-    pub(crate) fn acquire(&self, n: usize) -> Acquire<'_> {
-        Acquire { permits: self, wanted: n, waiter: Waiter::new() }
+    pub(crate) fn acquire(&self, n: usize, kind: WaitKind) -> Acquire<'_> {
+        Acquire { permits: self, wanted: n, kind, waiter: Waiter::new() }
     }
 
     /// Adds `n` permits and hands them to whom they suffice for. Answers what the word became, if
@@ -265,6 +266,7 @@ impl fmt::Debug for Permits {
 pub(crate) struct Acquire<'a> {
     permits: &'a Permits,
     wanted: usize,
+    kind: WaitKind,
     waiter: Waiter,
 }
 
@@ -296,7 +298,10 @@ impl Future for Acquire<'_> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let unit = ready!(budget::poll_proceed(cx));
-        let result = ready!(self.as_ref().poll_wait(cx));
+        let Poll::Ready(result) = self.as_ref().poll_wait(cx) else {
+            note::wait_at(self.kind, self.permits);
+            return Poll::Pending;
+        };
         unit.made_progress();
         Poll::Ready(result.map_err(|_| super::AcquireError(())))
     }

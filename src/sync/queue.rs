@@ -19,6 +19,7 @@ use super::blocking::block_on;
 use super::permits::{MAX_PERMITS, Permits, Refused};
 use super::{Notify, spend_budget};
 use crate::primitive::Mutex;
+use crate::util::note::WaitKind;
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 use std::error::Error;
@@ -162,7 +163,7 @@ impl<T, S: Store<T>> Queue<T, S> {
     ///
     /// Dropping the future drops the item, which then was not put.
     pub async fn put(&self, item: T) -> Result<(), QueueShutDown<T>> {
-        match self.places.acquire(1).await {
+        match self.places.acquire(1, WaitKind::Send).await {
             Ok(()) => self.fill(item),
             Err(_) => Err(QueueShutDown(item)),
         }
@@ -201,7 +202,7 @@ impl<T, S: Store<T>> Queue<T, S> {
     /// Dropping the future loses no item.
     pub async fn get(&self) -> Result<T, QueueShutDown> {
         // An error means that it is shut down; what is inside then is there for whoever comes.
-        let _ = self.items.acquire(1).await;
+        let _ = self.items.acquire(1, WaitKind::Receive).await;
         self.take().ok_or(QueueShutDown(()))
     }
 
@@ -253,7 +254,7 @@ impl<T, S: Store<T>> Queue<T, S> {
     /// Nothing is lost by dropping the future.
     pub async fn join(&self) {
         spend_budget().await;
-        let finished = self.finished.notified();
+        let finished = self.finished.notified_as(WaitKind::Event);
         // In this order: an end after this look notifies.
         if self.state.lock().unfinished > 0 {
             finished.await;

@@ -4,6 +4,7 @@ use super::blocking::block_on;
 use super::permits::{MAX_PERMITS, Permits, Refused};
 use super::{AcquireError, TryAcquireError};
 use crate::primitive::Arc;
+use crate::util::note::WaitKind;
 use std::fmt;
 
 /// A counting semaphore: at most so many at a time.
@@ -95,7 +96,7 @@ impl Semaphore {
     ///
     /// Dropping the future loses nothing but its place in the queue.
     pub async fn acquire_many(&self, n: u32) -> Result<SemaphorePermit<'_>, AcquireError> {
-        self.raw.acquire(n as usize).await?;
+        self.raw.acquire(n as usize, WaitKind::Semaphore).await?;
         Ok(SemaphorePermit { semaphore: self, permits: n })
     }
 
@@ -144,7 +145,7 @@ impl Semaphore {
         self: Arc<Self>,
         n: u32,
     ) -> Result<OwnedSemaphorePermit, AcquireError> {
-        self.raw.acquire(n as usize).await?;
+        self.raw.acquire(n as usize, WaitKind::Semaphore).await?;
         Ok(OwnedSemaphorePermit { semaphore: self, permits: n })
     }
 

@@ -10,6 +10,7 @@ use super::blocking::block_on;
 use super::{Notify, RwLock, RwLockReadGuard, spend_budget};
 use crate::primitive::Arc;
 use crate::primitive::atomic::{AtomicUsize, Ordering::*};
+use crate::util::note::WaitKind;
 use error::{RecvError, SendError};
 use std::fmt;
 use std::marker::PhantomData;
@@ -190,7 +191,7 @@ impl<T> Sender<T> {
     pub async fn closed(&self) {
         spend_budget().await;
         while !self.is_closed() {
-            let notified = self.shared.abandoned.notified();
+            let notified = self.shared.abandoned.notified_as(WaitKind::Closed);
             // In this order: the last receiver to go after this look notifies.
             if !self.is_closed() {
                 notified.await;
@@ -314,7 +315,7 @@ impl<T> Receiver<T> {
     pub async fn changed(&mut self) -> Result<(), RecvError> {
         spend_budget().await;
         loop {
-            let notified = self.shared.changed.notified();
+            let notified = self.shared.changed.notified_as(WaitKind::Receive);
             // In this order: a change after this look notifies.
             if let Some(result) = look(&self.shared, &mut self.seen) {
                 return result;
@@ -339,7 +340,7 @@ impl<T> Receiver<T> {
     ) -> Result<Ref<'_, T>, RecvError> {
         spend_budget().await;
         loop {
-            let notified = self.shared.changed.notified();
+            let notified = self.shared.changed.notified_as(WaitKind::Receive);
             // Before the value: the last one comes before the end.
             let closed = self.shared.version() & CLOSED != 0;
             {

@@ -4,6 +4,7 @@
 use super::context::Inherited;
 use super::harness;
 use super::id::Id;
+use super::record::Record;
 use super::state::State;
 use super::{Runnable, Schedule, UnhandledPanic, Why};
 use crate::primitive::{Arc, UnsafeCell};
@@ -55,8 +56,14 @@ pub(super) struct VTable {
     pub(super) read_output: unsafe fn(NonNull<Header>, *mut ()),
     pub(super) drop_output: unsafe fn(NonNull<Header>),
     pub(super) dealloc: unsafe fn(NonNull<Header>),
-    /// The name, which lives as long as the cell.
-    pub(super) name: unsafe fn(NonNull<Header>) -> Option<NonNull<str>>,
+    /// What is kept for people, which lives as long as the cell.
+    pub(super) about: unsafe fn(NonNull<Header>) -> About,
+}
+
+/// What a cell keeps for people.
+pub(super) struct About {
+    pub(super) name: Option<NonNull<str>>,
+    pub(super) record: Option<NonNull<Record>>,
 }
 
 /// Why there is no output.
@@ -71,6 +78,8 @@ pub trait Meta: Send + Sync + 'static {
     fn given(&self) -> Option<&Given>;
     /// What it inherits.
     fn context(&self) -> Option<&Arc<Inherited>>;
+    /// Its record, where somebody wants one.
+    fn record(&self) -> Option<&Record>;
 }
 
 /// What a user gives a task.
@@ -80,11 +89,20 @@ pub struct Given {
     pub name: Option<Box<str>>,
     /// What happens if it panics, if not the runtime's default.
     pub on_panic: Option<UnhandledPanic>,
+    /// Whether there is a [`Record`] of it.
+    pub recorded: bool,
+}
+
+impl Given {
+    /// Whether it was given nothing.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.name.is_none() && self.on_panic.is_none() && !self.recorded
+    }
 }
 
 impl From<Option<Box<str>>> for Given {
     fn from(name: Option<Box<str>>) -> Self {
-        Self { name, on_panic: None }
+        Self { name, ..Self::default() }
     }
 }
 
@@ -92,6 +110,15 @@ impl From<Option<Box<str>>> for Given {
 pub struct Extras {
     pub(super) given: Given,
     pub(super) context: Option<Arc<Inherited>>,
+    /// In a box: most named tasks have none.
+    pub(super) record: Option<Box<Record>>,
+}
+
+impl Extras {
+    pub(super) fn new(given: Given, context: Option<Arc<Inherited>>) -> Self {
+        let record = given.recorded.then(Box::<Record>::default);
+        Self { given, context, record }
+    }
 }
 
 impl Meta for () {
@@ -100,6 +127,10 @@ impl Meta for () {
     }
 
     fn context(&self) -> Option<&Arc<Inherited>> {
+        None
+    }
+
+    fn record(&self) -> Option<&Record> {
         None
     }
 }
@@ -111,6 +142,10 @@ impl Meta for Extras {
 
     fn context(&self) -> Option<&Arc<Inherited>> {
         self.context.as_ref()
+    }
+
+    fn record(&self) -> Option<&Record> {
+        self.record.as_deref()
     }
 }
 
@@ -137,7 +172,7 @@ impl<F: Future, S: Schedule, M: Meta> Cell<F, S, M> {
         read_output: harness::read_output::<F, S, M>,
         drop_output: harness::drop_output::<F, S, M>,
         dealloc: dealloc::<F, S, M>,
-        name: name::<F, S, M>,
+        about: about::<F, S, M>,
     };
 
     pub(super) fn allocate(
@@ -230,7 +265,13 @@ unsafe fn schedule<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>, why
     // SAFETY: the caller's. The cell outlives the call: the executor's reference is given back only
     // after a poll, and a scheduler that lets another thread poll before `schedule` returns must
     // not touch itself through the cell any more (`Schedule`, rule for implementors).
-    unsafe { Cell::<F, S, M>::of(header).scheduler.schedule(Runnable::from_raw(header), why) }
+    unsafe {
+        let cell = Cell::<F, S, M>::of(header);
+        if let Some(record) = cell.meta.record() {
+            record.woken();
+        }
+        cell.scheduler.schedule(Runnable::from_raw(header), why)
+    }
 }
 
 /// # Safety
@@ -249,8 +290,9 @@ unsafe fn dealloc<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>) {
 /// # Safety
 ///
 /// The cell is live and of exactly these types.
-unsafe fn name<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>) -> Option<NonNull<str>> {
+unsafe fn about<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>) -> About {
     // SAFETY: the caller's.
-    let given = unsafe { Cell::<F, S, M>::of(header) }.meta.given();
-    given.and_then(|given| given.name.as_deref()).map(NonNull::from)
+    let meta = unsafe { Cell::<F, S, M>::of(header) }.meta();
+    let name = meta.given().and_then(|given| given.name.as_deref());
+    About { name: name.map(NonNull::from), record: meta.record().map(NonNull::from) }
 }

@@ -6,6 +6,7 @@ use super::error::JoinError;
 use super::state::{Complete, Pend, Start};
 use super::{Schedule, TaskInfo, Why, budget, context, panics, waker};
 use crate::primitive::explore;
+use crate::util::note;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -24,10 +25,14 @@ pub(super) unsafe fn run<F: Future, S: Schedule, M: Meta>(header: NonNull<Header
         Start::Poll => match unsafe { poll(header, cell) } {
             Poll::Ready(output) => output,
             Poll::Pending => {
+                let note = note::read();
+                if let Some(record) = cell.meta().record() {
+                    record.ends(note);
+                }
                 // From here on another thread may run and free the task, unless `Again` says that
                 // its `Runnable` is ours.
                 return explore::atomically(|| {
-                    if head.state.pend() == Pend::Again {
+                    if head.state.pend(note.code) == Pend::Again {
                         // SAFETY: `Again` gives this thread the `Runnable`.
                         unsafe { (head.vtable.schedule)(header, Why::Again) }
                     }
@@ -61,6 +66,10 @@ unsafe fn poll<F: Future, S: Schedule, M: Meta>(
     header: NonNull<Header>,
     cell: &Cell<F, S, M>,
 ) -> Poll<Result<F::Output, Reason>> {
+    note::clear();
+    if let Some(record) = cell.meta().record() {
+        record.begins();
+    }
     let result = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the header lives while this function runs: the executor's reference is given
         // back only in `complete`.

@@ -5,6 +5,7 @@ use super::harness::release;
 use super::state::{Detach, JoinSlot, Wake};
 use super::{Id, JoinError, TaskInfo, Why, budget};
 use crate::primitive::explore;
+use crate::util::note::{self, WaitKind};
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -185,6 +186,7 @@ impl<T> Future for JoinHandle<T> {
         assert!(!self.taken, "`JoinHandle` polled after it gave the output");
         let unit = ready!(budget::poll_proceed(cx));
         if !self.is_finished() && self.register(cx.waker()) == JoinSlot::Pending {
+            note::wait(WaitKind::Join, self.id().number());
             return Poll::Pending;
         }
         unit.made_progress();

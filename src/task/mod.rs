@@ -13,8 +13,10 @@ pub(crate) mod context;
 mod error;
 mod harness;
 mod id;
+mod info;
 mod join;
 pub(crate) mod panics;
+mod record;
 mod registry;
 mod state;
 mod waker;
@@ -22,6 +24,7 @@ mod waker;
 pub use cell::{Given, Header};
 pub use error::JoinError;
 pub use id::Id;
+pub use info::{TaskInfo, Waiting};
 pub use join::{AbortHandle, JoinHandle};
 pub use panics::{UnhandledPanic, on_unobserved_panic};
 pub use registry::{Closed, Registry};
@@ -32,6 +35,7 @@ pub use crate::group::*;
 pub use crate::tasks::*;
 
 use cell::{Cell, Extras};
+use record::Record;
 use std::fmt;
 use std::future::Future;
 use std::mem::ManuallyDrop;
@@ -131,7 +135,12 @@ impl Header {
     /// The name it was spawned with.
     pub fn name(&self) -> Option<&str> {
         // SAFETY: whoever has a reference to the header has a live cell, and the name lives as long.
-        unsafe { (self.vtable.name)(NonNull::from(self)).map(|name| name.as_ref()) }
+        unsafe { (self.vtable.about)(NonNull::from(self)).name.map(|name| name.as_ref()) }
+    }
+
+    fn record(&self) -> Option<&Record> {
+        // SAFETY: as above.
+        unsafe { (self.vtable.about)(NonNull::from(self)).record.map(|record| record.as_ref()) }
     }
 }
 
@@ -160,13 +169,11 @@ impl<S: Schedule> Spawn<'_, S> {
     /// future borrows outlives the task.
     pub unsafe fn create<F: Future>(self, future: F) -> (Option<Runnable>, JoinHandle<F::Output>) {
         let Self { scheduler, registry, home, given, location } = self;
-        let header = match (given, context::capture()) {
-            (Given { name: None, on_panic: None }, None) => {
-                Cell::allocate(future, scheduler, (), home, location)
-            }
-            (given, context) => {
-                Cell::allocate(future, scheduler, Extras { given, context }, home, location)
-            }
+        let context = context::capture();
+        let header = if given.is_nothing() && context.is_none() {
+            Cell::allocate(future, scheduler, (), home, location)
+        } else {
+            Cell::allocate(future, scheduler, Extras::new(given, context), home, location)
         };
         // SAFETY: the task is new; `complete` removes it before it gives the executor's reference
         // back. It comes with the right to its first poll and two references, of which one, and the
@@ -184,77 +191,6 @@ impl<S: Schedule> Spawn<'_, S> {
                 }
             }
         }
-    }
-}
-
-/// A live task, described.
-///
-/// # Examples
-///
-/// ```
-/// let rt = reiver::runtime::Runtime::new().unwrap();
-/// rt.block_on(async {
-///     let task = reiver::task::Builder::new().name("idler").spawn(std::future::pending::<()>()).unwrap();
-///     let tasks = reiver::runtime::Handle::current().dump();
-///     let idler = tasks.iter().find(|t| t.id() == task.id()).unwrap();
-///     assert_eq!(idler.name(), Some("idler"));
-/// });
-/// ```
-#[derive(Debug, Clone)]
-pub struct TaskInfo {
-    id: Id,
-    name: Option<String>,
-    location: &'static Location<'static>,
-    phase: Phase,
-    handle: AbortHandle,
-}
-
-impl TaskInfo {
-    /// # Safety
-    ///
-    /// The task is alive.
-    unsafe fn of(task: NonNull<Header>) -> Self {
-        // SAFETY: the caller's; the name is copied at once.
-        unsafe {
-            let header = task.as_ref();
-            Self {
-                id: header.id,
-                name: (header.vtable.name)(task).map(|name| name.as_ref().to_owned()),
-                location: header.location,
-                phase: header.state.phase(),
-                handle: AbortHandle::of(task),
-            }
-        }
-    }
-
-    /// The task's id.
-    pub fn id(&self) -> Id {
-        self.id
-    }
-
-    /// The name it was spawned with.
-    pub fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
-    /// Where it was spawned.
-    pub fn location(&self) -> &'static Location<'static> {
-        self.location
-    }
-
-    /// Asks the task to end, as [`JoinHandle::abort`].
-    pub fn abort(&self) {
-        self.handle.abort();
-    }
-
-    /// Whether the task has ended by now.
-    pub fn is_finished(&self) -> bool {
-        self.handle.is_finished()
-    }
-
-    /// Where it was in its life when it was looked at.
-    pub fn phase(&self) -> Phase {
-        self.phase
     }
 }
 

@@ -4,13 +4,17 @@
 //! anywhere else. See `README.md`, "The word", for the table of states and for who may do what.
 //!
 //! ```text
-//!  63          48 47                        8 7 6  5       4        3      2        1        0
-//! ┌──────────────┬───────────────────────────┬───┬──────┬──────────┬────┬────────┬───────┬────────┐
-//! │     home     │        references         │   │CANCEL│JOIN_WAKER│JOIN│COMPLETE│RUNNING│NOTIFIED│
-//! └──────────────┴───────────────────────────┴───┴──────┴──────────┴────┴────────┴───────┴────────┘
+//!  63  56 55   40 39          8 7 6  5       4        3      2        1        0
+//! ┌──────┬───────┬─────────────┬───┬──────┬──────────┬────┬────────┬───────┬────────┐
+//! │ wait │ home  │ references  │   │CANCEL│JOIN_WAKER│JOIN│COMPLETE│RUNNING│NOTIFIED│
+//! └──────┴───────┴─────────────┴───┴──────┴──────────┴────┴────────┴───────┴────────┘
 //! ```
+//!
+//! *wait* is for people: what the last poll left of its [note](crate::util::note). It goes in with the step
+//! that ends the poll, so it costs no memory and no step of its own.
 
 use crate::primitive::atomic::{AtomicU64, Ordering::*};
+use crate::primitive::in_model;
 
 /// A `Runnable` exists, or, while RUNNING, will exist as soon as the poll ends.
 const NOTIFIED: u64 = 1;
@@ -26,8 +30,9 @@ const JOIN_WAKER: u64 = 1 << 4;
 const CANCEL: u64 = 1 << 5;
 /// One reference.
 const REF: u64 = 1 << 8;
-const REF_MASK: u64 = ((1 << 40) - 1) << 8;
-const HOME_SHIFT: u32 = 48;
+const REF_MASK: u64 = ((1 << 32) - 1) << 8;
+const HOME_SHIFT: u32 = 40;
+const WAIT_SHIFT: u32 = 56;
 
 /// A new task: its `Runnable` exists, and the executor and the `JoinHandle` hold a reference each.
 const INITIAL: u64 = NOTIFIED | JOIN | (2 * REF);
@@ -150,12 +155,20 @@ impl State {
         if before & CANCEL == 0 { Start::Poll } else { Start::Cancel }
     }
 
-    /// Gives the future back after a poll that returned `Pending`.
+    /// Gives the future back after a poll that returned `Pending`, and keeps what it waits for.
     #[inline]
-    pub fn pend(&self) -> Pend {
+    pub fn pend(&self, wait: u8) -> Pend {
+        // What changes in the field. Models explore every access, and learn nothing from this one.
+        let change = if in_model() {
+            0
+        } else {
+            // Relaxed: who has RUNNING, and nobody else, changes these bits.
+            let old = self.0.load(Relaxed) >> WAIT_SHIFT;
+            old.wrapping_sub(u64::from(wait)) << WAIT_SHIFT
+        };
         // Release: the future as this poll leaves it is seen by the next `start`.
         // Acquire: pairs with the Release of a wake during the poll, which this thread answers.
-        let before = self.0.fetch_sub(RUNNING, AcqRel);
+        let before = self.0.fetch_sub(RUNNING.wrapping_add(change), AcqRel);
         debug_assert_eq!(before & (RUNNING | COMPLETE), RUNNING);
         if before & NOTIFIED == 0 { Pend::Idle } else { Pend::Again }
     }
@@ -202,6 +215,12 @@ impl State {
         } else {
             Phase::Waiting
         }
+    }
+
+    /// What the last poll that returned `Pending` left of its note.
+    pub fn wait(&self) -> u8 {
+        // Relaxed: as in `phase`.
+        (self.0.load(Relaxed) >> WAIT_SHIFT) as u8
     }
 
     /// For the `JoinHandle`: whether it has a waker in the slot now.
@@ -293,13 +312,15 @@ mod tests {
         assert_eq!(state.phase(), Phase::Ready);
         assert_eq!(state.start(), Start::Poll);
         assert_eq!(state.phase(), Phase::Running);
-        assert_eq!(state.pend(), Pend::Idle);
+        assert_eq!(state.pend(0x8f), Pend::Idle);
         assert_eq!(state.phase(), Phase::Waiting);
+        assert_eq!(state.wait(), 0x8f);
         assert_eq!(state.wake(), Wake::Submit);
         assert_eq!(state.wake(), Wake::Nothing);
         assert_eq!(state.start(), Start::Poll);
         assert_eq!(state.wake(), Wake::Nothing);
-        assert_eq!(state.pend(), Pend::Again);
+        assert_eq!(state.pend(0x70), Pend::Again);
+        assert_eq!((state.wait(), state.home()), (0x70, 3));
         assert_eq!(state.start(), Start::Poll);
         assert_eq!(state.publish_join_waker(), JoinSlot::Pending);
         assert_eq!(state.complete(), Complete::WakeJoiner);
@@ -315,7 +336,7 @@ mod tests {
     fn abort_of_an_idle_task_submits_it() {
         let state = State::new(0);
         assert_eq!(state.start(), Start::Poll);
-        assert_eq!(state.pend(), Pend::Idle);
+        assert_eq!(state.pend(0), Pend::Idle);
         assert_eq!(state.abort(), Wake::Submit);
         assert_eq!(state.start(), Start::Cancel);
         assert_eq!(state.complete(), Complete::Nothing);

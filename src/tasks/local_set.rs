@@ -41,6 +41,7 @@
 use crate::primitive::{Arc, Mutex, clock, thread};
 use crate::runtime::{Id, Runtime};
 use crate::task::{Given, Header, JoinHandle, Registry, Runnable, Schedule, Spawn, Why, budget};
+use crate::util::note::{self, WaitKind};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
@@ -397,9 +398,16 @@ impl LocalSet {
             if self.context.turn(cx.waker()) {
                 cx.waker().wake_by_ref();
             }
-            Poll::Pending
+            self.pending()
         })
         .await
+    }
+}
+
+impl LocalSet {
+    fn pending<R>(&self) -> Poll<R> {
+        note::wait_at(WaitKind::LocalSet, &*self.context);
+        Poll::Pending
     }
 }
 
@@ -412,11 +420,11 @@ impl Future for LocalSet {
         let _at_work = AtWork::new(context);
         if context.turn(cx.waker()) {
             cx.waker().wake_by_ref();
-            Poll::Pending
+            self.pending()
         } else if context.shared.registry.is_empty() {
             Poll::Ready(())
         } else {
-            Poll::Pending
+            self.pending()
         }
     }
 }

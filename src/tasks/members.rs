@@ -31,6 +31,7 @@ use crate::primitive::atomic::{AtomicBool, Ordering::*};
 use crate::primitive::{Arc, SpinLock};
 use crate::task::{AbortHandle, Id, JoinError, JoinHandle, budget};
 use crate::util::list::{Linked, Links, List};
+use crate::util::note::{self, WaitKind};
 use std::fmt;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Wake, Waker, ready};
@@ -223,7 +224,10 @@ impl<T> Members<T> {
                 unit.made_progress();
                 Poll::Ready(Some((entry.slot, self.take(&entry))))
             }
-            None => Poll::Pending,
+            None => {
+                note::wait_at(WaitKind::Tasks, &*self.finished);
+                Poll::Pending
+            }
         }
     }
 

@@ -109,7 +109,7 @@ impl<'a> Builder<'a> {
     }
 
     fn given(self) -> Given {
-        Given { name: self.name.map(Box::from), on_panic: self.on_panic }
+        Given { name: self.name.map(Box::from), on_panic: self.on_panic, ..Given::default() }
     }
 
     /// Spawns on the current runtime.

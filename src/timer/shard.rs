@@ -79,13 +79,14 @@ pub(super) fn take(count: usize) -> Box<[&'static Shard]> {
         let rest = free.len().saturating_sub(count);
         free.split_off(rest)
     };
-    for shard in &old {
-        shard.reopen();
-    }
     old.resize_with(count, || match explore::is_on() && in_model() {
         true => for_this_execution(),
         false => Box::leak(Box::new(Shard::new())),
     });
+    if !in_model() {
+        // New ones too: a storm goes the same way whatever came before it.
+        old.iter().for_each(|shard| shard.reopen());
+    }
     old.into()
 }
 

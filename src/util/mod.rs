@@ -2,6 +2,7 @@
 
 pub(crate) mod abort;
 pub(crate) mod list;
+pub(crate) mod note;
 pub(crate) mod outbox;
 pub(crate) mod pad;
 pub(crate) mod rng;

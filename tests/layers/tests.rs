@@ -83,6 +83,7 @@ fn primitive_names_stay_in_primitive() {
         "use crossbeam_deque::{Worker};",
         "use polling::Poller;",
         "loom::model(|| ());",
+        "generator::done();",
         "#[cfg(feature = \"model\")] mod x;",
     ] {
         refused("task/a.rs", name, "belongs to `primitive`");

@@ -34,11 +34,15 @@ pub struct Service {
 
 impl Service {
     pub fn start() -> Self {
-        let mut process = Command::new(program())
-            .args(["--serve", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::start_with(|_| ())
+    }
+
+    /// As [`start`](Self::start), with something more said to the process.
+    pub fn start_with(set: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new(program());
+        command.args(["--serve", "127.0.0.1:0"]).stdout(Stdio::piped());
+        set(&mut command);
+        let mut process = command.spawn().unwrap();
         let mut output = BufReader::new(process.stdout.take().unwrap());
         let mut line = String::new();
         output.read_line(&mut line).unwrap();

@@ -192,7 +192,7 @@ fn owned_and_many_permits() {
 }
 
 #[test]
-fn values_are_dropped_with_the_receiver_or_the_last_end() {
+fn values_are_dropped_with_the_receiver_or_when_they_come() {
     let count = Arc::new(AtomicUsize::new(0));
     let (tx, rx) = mpsc::channel(100);
     for _ in 0..70 {
@@ -202,9 +202,9 @@ fn values_are_dropped_with_the_receiver_or_the_last_end() {
     drop(rx);
     assert_eq!(count.load(SeqCst), 70);
     late.send(Dropped(count.clone()));
-    assert_eq!(count.load(SeqCst), 70, "nobody is there to drop it");
-    drop(tx);
     assert_eq!(count.load(SeqCst), 71);
+    drop(tx);
+    assert_eq!(count.load(SeqCst), 71, "dropped twice");
 }
 
 #[test]
@@ -269,4 +269,46 @@ fn a_close_in_the_middle_keeps_what_was_accepted() {
         let sent: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
         assert_eq!(received, sent);
     }
+}
+
+#[test]
+fn what_is_sent_to_a_place_after_the_receiver_is_dropped_at_once() {
+    let (tx, rx) = mpsc::channel(2);
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let (one, two) = (tx.try_reserve().unwrap(), tx.try_reserve().unwrap());
+    drop(rx);
+    one.send(Dropped(dropped.clone()));
+    assert_eq!(dropped.load(SeqCst), 1);
+    two.send(Dropped(dropped.clone()));
+    assert_eq!(dropped.load(SeqCst), 2);
+    assert!(tx.try_send(Dropped(dropped.clone())).is_err());
+    assert_eq!(tx.capacity(), 2);
+}
+
+#[test]
+fn a_drop_that_panics_keeps_no_other_value_and_no_place() {
+    struct Panics(#[allow(dead_code)] Option<Dropped>);
+
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            if self.0.is_none() {
+                panic!("on purpose");
+            }
+        }
+    }
+
+    let (tx, rx) = mpsc::channel(4);
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let good = || Panics(Some(Dropped(dropped.clone())));
+    assert!(tx.try_send(Panics(None)).is_ok() && tx.try_send(good()).is_ok());
+    let (bad, last) = (tx.try_reserve().unwrap(), tx.try_reserve().unwrap());
+    let caught =
+        |f: &mut dyn FnMut()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_err();
+    let mut rx = Some(rx);
+    assert!(caught(&mut || drop(rx.take())));
+    assert_eq!(dropped.load(SeqCst), 1);
+    let mut bad = Some(bad);
+    assert!(caught(&mut || bad.take().unwrap().send(Panics(None))));
+    last.send(good());
+    assert_eq!((dropped.load(SeqCst), tx.capacity()), (2, 4));
 }

@@ -19,6 +19,7 @@
 #![allow(dead_code, unused_imports)] // each test file uses its own part
 
 pub mod poison;
+pub mod storms;
 
 use reiver_model::internals::primitive as facade;
 use std::collections::BTreeMap;

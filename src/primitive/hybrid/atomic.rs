@@ -1,4 +1,5 @@
-//! Atomics that are std's outside a model and loom's inside one.
+//! Atomics that are std's outside a model and loom's inside one. In a [storm](super::storm) each operation is
+//! a step.
 //!
 //! # The shadow of a load
 //!
@@ -12,7 +13,7 @@
 //! else. (A read-modify-write on a second atomic, tried first, also carries what a release fence
 //! before it published, and so hides missing edges.)
 
-use super::{frees_are_steps, in_model, shadow_loads};
+use super::{frees_are_steps, in_model, shadow_loads, storm};
 pub use std::sync::atomic::{Ordering, compiler_fence};
 
 /// A fence; the one way in which loom models sequential consistency.
@@ -109,6 +110,7 @@ macro_rules! common {
             /// As std's.
             #[track_caller]
             pub fn load(&self, order: Ordering) -> $value {
+                storm::point();
                 match &self.0 {
                     Either::Real(a) => a.load(order),
                     Either::Model(a) => a.for_load().load(order),
@@ -125,6 +127,9 @@ macro_rules! common {
                 failure: Ordering,
             ) -> Result<$value, $value> {
                 // A loom compare-exchange never fails without cause, weak or not.
+                if storm::mishap() {
+                    return Err(self.load(failure));
+                }
                 self.compare_exchange(current, new, success, failure)
             }
 
@@ -164,6 +169,7 @@ macro_rules! forward {
             /// As std's.
             #[track_caller]
             pub fn $method(&self, $($arg: $ty),*) -> $ret {
+                storm::point();
                 match &self.0 {
                     Either::Real(a) => a.$method($($arg),*),
                     Either::Model(a) => a.value.$method($($arg),*),

@@ -1,9 +1,9 @@
-//! The clock: in a model it stands still until the model moves it.
+//! The clock: in a model it stands still until the model moves it, in a storm it is the storm's.
 //!
 //! loom does not see it, so two threads of one model that race by the clock are explored as if its
 //! time were one more input: keep the call to [`advance`] in one thread, beside a step loom sees.
 
-use super::in_model;
+use super::{in_model, storm};
 use std::cell::Cell;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -20,6 +20,8 @@ pub fn now() -> Instant {
 
     if in_model() {
         *START.get_or_init(Instant::now) + ELAPSED.with(Cell::get)
+    } else if storm::is_on() {
+        storm::now()
     } else {
         Instant::now()
     }

@@ -13,7 +13,7 @@
 //! operations: they differ in nothing that one thread can see.
 
 use super::atomic::{AtomicUsize, Ordering::Relaxed};
-use super::{Mutex, MutexGuard, in_model};
+use super::{Mutex, MutexGuard, in_model, storm};
 use crossbeam_deque as real;
 pub use crossbeam_deque::Steal;
 use std::collections::VecDeque;
@@ -92,6 +92,20 @@ impl<T> Double<T> {
     }
 }
 
+/// A real queue, about to be used.
+#[track_caller]
+fn step<Q>(queue: &Q) -> &Q {
+    storm::point();
+    queue
+}
+
+/// A steal from a real queue, which may have to be tried again for no reason that is known.
+#[track_caller]
+fn attempt<T>(steal: impl FnOnce() -> Steal<T>) -> Steal<T> {
+    storm::point();
+    if storm::mishap() { Steal::Retry } else { steal() }
+}
+
 /// The owner's half of a first-in first-out deque.
 #[derive(Debug)]
 pub struct Worker<T>(WorkerKind<T>);
@@ -126,33 +140,37 @@ impl<T> Worker<T> {
     }
 
     /// Adds at the back.
+    #[track_caller]
     pub fn push(&self, item: T) {
         match &self.0 {
-            WorkerKind::Real(worker) => worker.push(item),
+            WorkerKind::Real(worker) => step(worker).push(item),
             WorkerKind::Double(queue) => queue.extend([item]),
         }
     }
 
     /// Takes from the front.
+    #[track_caller]
     pub fn pop(&self) -> Option<T> {
         match &self.0 {
-            WorkerKind::Real(worker) => worker.pop(),
+            WorkerKind::Real(worker) => step(worker).pop(),
             WorkerKind::Double(queue) => queue.pop(),
         }
     }
 
     /// Whether it looks empty.
+    #[track_caller]
     pub fn is_empty(&self) -> bool {
         match &self.0 {
-            WorkerKind::Real(worker) => worker.is_empty(),
+            WorkerKind::Real(worker) => step(worker).is_empty(),
             WorkerKind::Double(queue) => queue.len() == 0,
         }
     }
 
     /// How many there seem to be.
+    #[track_caller]
     pub fn len(&self) -> usize {
         match &self.0 {
-            WorkerKind::Real(worker) => worker.len(),
+            WorkerKind::Real(worker) => step(worker).len(),
             WorkerKind::Double(queue) => queue.len(),
         }
     }
@@ -170,19 +188,21 @@ enum StealerKind<T> {
 
 impl<T> Stealer<T> {
     /// Takes one from the front.
+    #[track_caller]
     pub fn steal(&self) -> Steal<T> {
         match &self.0 {
-            StealerKind::Real(stealer) => stealer.steal(),
+            StealerKind::Real(stealer) => attempt(|| stealer.steal()),
             StealerKind::Double(queue) => first(queue.steal(|_| 1)),
         }
     }
 
     /// Takes about half, at most `limit`: the first is returned, the others go to `dest`.
+    #[track_caller]
     pub fn steal_batch_with_limit_and_pop(&self, dest: &Worker<T>, limit: usize) -> Steal<T> {
         assert!(limit > 0, "a batch of nothing");
         match (&self.0, &dest.0) {
             (StealerKind::Real(stealer), WorkerKind::Real(dest)) => {
-                stealer.steal_batch_with_limit_and_pop(dest, limit)
+                attempt(|| stealer.steal_batch_with_limit_and_pop(dest, limit))
             }
             (StealerKind::Real(_), WorkerKind::Double(_)) => {
                 panic!("a deque made outside the model is stolen from inside it")
@@ -197,17 +217,19 @@ impl<T> Stealer<T> {
     }
 
     /// Whether it looks empty.
+    #[track_caller]
     pub fn is_empty(&self) -> bool {
         match &self.0 {
-            StealerKind::Real(stealer) => stealer.is_empty(),
+            StealerKind::Real(stealer) => step(stealer).is_empty(),
             StealerKind::Double(queue) => queue.len() == 0,
         }
     }
 
     /// How many there seem to be.
+    #[track_caller]
     pub fn len(&self) -> usize {
         match &self.0 {
-            StealerKind::Real(stealer) => stealer.len(),
+            StealerKind::Real(stealer) => step(stealer).len(),
             StealerKind::Double(queue) => queue.len(),
         }
     }
@@ -248,27 +270,30 @@ impl<T> Injector<T> {
     }
 
     /// Adds at the back.
+    #[track_caller]
     pub fn push(&self, item: T) {
         match &self.0 {
-            InjectorKind::Real(injector) => injector.push(item),
+            InjectorKind::Real(injector) => step(injector).push(item),
             InjectorKind::Double(queue) => queue.extend([item]),
         }
     }
 
     /// Takes one from the front.
+    #[track_caller]
     pub fn steal(&self) -> Steal<T> {
         match &self.0 {
-            InjectorKind::Real(injector) => injector.steal(),
+            InjectorKind::Real(injector) => attempt(|| injector.steal()),
             InjectorKind::Double(queue) => first(queue.steal(|_| 1)),
         }
     }
 
     /// Takes some, at most `limit`: the first is returned, the others go to `dest`.
+    #[track_caller]
     pub fn steal_batch_with_limit_and_pop(&self, dest: &Worker<T>, limit: usize) -> Steal<T> {
         assert!(limit > 0, "a batch of nothing");
         match (&self.0, &dest.0) {
             (InjectorKind::Real(injector), WorkerKind::Real(dest)) => {
-                injector.steal_batch_with_limit_and_pop(dest, limit)
+                attempt(|| injector.steal_batch_with_limit_and_pop(dest, limit))
             }
             (InjectorKind::Real(_), WorkerKind::Double(_)) => {
                 panic!("an injector made outside the model is stolen from inside it")
@@ -282,17 +307,19 @@ impl<T> Injector<T> {
     }
 
     /// Whether it looks empty.
+    #[track_caller]
     pub fn is_empty(&self) -> bool {
         match &self.0 {
-            InjectorKind::Real(injector) => injector.is_empty(),
+            InjectorKind::Real(injector) => step(injector).is_empty(),
             InjectorKind::Double(queue) => queue.len() == 0,
         }
     }
 
     /// How many there seem to be.
+    #[track_caller]
     pub fn len(&self) -> usize {
         match &self.0 {
-            InjectorKind::Real(injector) => injector.len(),
+            InjectorKind::Real(injector) => step(injector).len(),
             InjectorKind::Double(queue) => queue.len(),
         }
     }

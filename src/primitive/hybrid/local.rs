@@ -1,12 +1,13 @@
-//! Thread-locals: one value for each loom thread inside a model, std's outside.
+//! Thread-locals: one value for each thread of a model or a storm, std's outside.
 
-use super::in_model;
+use super::{in_model, storm};
 use std::fmt;
 
 /// What [`local!`] declares.
 pub struct Local<T: 'static> {
     real: &'static std::thread::LocalKey<T>,
     model: &'static loom::thread::LocalKey<T>,
+    init: fn() -> T,
 }
 
 /// The thread is ending and its value is gone.
@@ -18,8 +19,9 @@ impl<T> Local<T> {
     pub const fn new(
         real: &'static std::thread::LocalKey<T>,
         model: &'static loom::thread::LocalKey<T>,
+        init: fn() -> T,
     ) -> Self {
-        Self { real, model }
+        Self { real, model, init }
     }
 
     /// Reads the value.
@@ -35,6 +37,9 @@ impl<T> Local<T> {
     pub fn try_with<R>(&'static self, f: impl FnOnce(&T) -> R) -> Result<R, AccessError> {
         if in_model() {
             self.model.try_with(f).map_err(|_| AccessError)
+        } else if storm::is_on() {
+            let key = std::ptr::from_ref(self.real).addr();
+            storm::local(key, self.init).map(|value| f(&value)).ok_or(AccessError)
         } else {
             self.real.try_with(f).map_err(|_| AccessError)
         }
@@ -62,7 +67,7 @@ macro_rules! local {
         $(#[$meta])* $vis static $name: $crate::primitive::Local<$ty> = {
             ::std::thread_local! { static REAL: $ty = const { $init }; }
             ::loom::thread_local! { static MODEL: $ty = $init; }
-            $crate::primitive::Local::new(&REAL, &MODEL)
+            $crate::primitive::Local::new(&REAL, &MODEL, || $init)
         };
     };
 }

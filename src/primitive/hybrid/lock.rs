@@ -3,7 +3,7 @@
 //! The value always stands in a parking_lot mutex. Inside a model a loom lock is taken before it, so
 //! the inner one is never contended there, and that also allows unsized values.
 
-use super::in_model;
+use super::{in_model, storm};
 use std::ops::{Deref, DerefMut};
 
 /// What a coroutine says instead of waiting for another one of the same OS thread.
@@ -23,6 +23,8 @@ pub struct MutexGuard<'a, T: ?Sized> {
     // In this order: the inner lock is free before the loom lock lets another thread in.
     value: parking_lot::MutexGuard<'a, T>,
     _model: Option<loom::sync::MutexGuard<'a, ()>>,
+    // Last: who waits in a storm finds the lock free.
+    _storm: storm::Unlock,
 }
 
 impl<T> Mutex<T> {
@@ -52,10 +54,14 @@ impl<T: ?Sized> Mutex<T> {
         match &self.model {
             Some(model) => {
                 let model = model.lock().expect("loom locks are not poisoned");
-                MutexGuard { value: self.uncontended(), _model: Some(model) }
+                self.guard(self.uncontended(), Some(model))
             }
-            None if in_model() => MutexGuard { value: self.uncontended(), _model: None },
-            None => MutexGuard { value: self.value.lock(), _model: None },
+            None if in_model() => self.guard(self.uncontended(), None),
+            None if storm::is_on() => {
+                let value = storm::lock(self.address(), || self.value.try_lock());
+                self.guard(value, None)
+            }
+            None => self.guard(self.value.lock(), None),
         }
     }
 
@@ -65,15 +71,30 @@ impl<T: ?Sized> Mutex<T> {
         match &self.model {
             Some(model) => {
                 let model = model.try_lock().ok()?;
-                Some(MutexGuard { value: self.uncontended(), _model: Some(model) })
+                Some(self.guard(self.uncontended(), Some(model)))
             }
-            None => Some(MutexGuard { value: self.value.try_lock()?, _model: None }),
+            None => {
+                storm::point();
+                Some(self.guard(self.value.try_lock()?, None))
+            }
         }
     }
 
     /// The value, which nobody else can reach.
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
+    }
+
+    fn address(&self) -> usize {
+        (&raw const self.value).cast::<()>().addr()
+    }
+
+    fn guard<'a>(
+        &self,
+        value: parking_lot::MutexGuard<'a, T>,
+        model: Option<loom::sync::MutexGuard<'a, ()>>,
+    ) -> MutexGuard<'a, T> {
+        MutexGuard { value, _model: model, _storm: storm::Unlock(self.address()) }
     }
 
     #[track_caller]

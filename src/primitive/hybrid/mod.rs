@@ -17,6 +17,9 @@
 //! 4. Each `load` first makes itself known to loom's search by a step that carries no memory effect
 //!    ([`atomic`]); a model may switch that off by [`set_shadow_loads`].
 //!
+//! 5. In a [storm] the objects are the real ones, each operation of theirs is a step of the storm, and what
+//!    blocks does so in its scheduler.
+//!
 //! Rejected: a cfg that turns everything into loom (objects in statics and ordinary tests panic, and
 //! RUSTFLAGS in the environment turn it off silently); a `Mutex` and `Condvar` for parking (loom's
 //! condvar shares its token with `park`, and the mutex orders more than std promises).
@@ -29,15 +32,17 @@ pub mod explore;
 mod local;
 mod lock;
 pub mod poll;
+pub mod storm;
 pub mod thread;
+pub(crate) mod watch;
 
 pub use super::real::StaticMutex;
-pub(crate) use super::real::{unique_block, watch};
 pub use cell::UnsafeCell;
 pub(crate) use local::local;
 pub use local::{AccessError, Local};
 pub use lock::{Mutex, MutexGuard, SpinGuard, SpinLock};
 pub use std::sync::Arc;
+pub(crate) use storm::is_on as in_storm;
 // The real one: what the reactor does with events is modelled on its sources, without a poller.
 
 use std::cell::Cell;
@@ -64,20 +69,29 @@ pub mod fixed {
     }
 }
 
+/// Takes a block of `n` consecutive numbers that nothing else in this process, or this storm, gets; the
+/// first is at least 1.
+pub(crate) fn unique_block(n: u64) -> u64 {
+    if storm::is_on() { storm::unique_block(n) } else { super::real::unique_block(n) }
+}
+
 /// Whether this code runs inside a model.
 pub fn in_model() -> bool {
     IN_MODEL.with(Cell::get)
 }
 
-/// The number of CPUs this process may use; 2 in a model.
+/// The number of CPUs this process may use; 2 in a model or a storm.
 pub fn num_cpus() -> usize {
-    if in_model() { 2 } else { num_cpus::get() }
+    if in_model() || storm::is_on() { 2 } else { num_cpus::get() }
 }
 
 /// What a loop does that waits for another thread to finish a few instructions; in a model that
 /// thread must get its turn.
 pub fn spin_loop() {
-    if in_model() { thread::yield_now() } else { std::hint::spin_loop() }
+    match in_model() || storm::is_on() {
+        true => thread::yield_now(),
+        false => std::hint::spin_loop(),
+    }
 }
 
 /// Runs `check`, which calls loom, with every object made in it a loom object.

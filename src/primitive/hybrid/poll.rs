@@ -9,11 +9,11 @@
 //!   it: the kernel's own locks give that order, so a lock here is honest.
 //! * `delete` forgets the events of its descriptor that no wait has taken; those taken may still be
 //!   on their way to a new owner of the key.
-//! * Time does not pass: a timed wait ends early only by [`Poller::expire`].
+//! * Time does not pass: a timed wait ends early only by [`Poller::expire`]. In a storm, it ends by time.
 
 use super::super::real::poll as real;
 use super::thread::{self, Thread};
-use super::{Mutex, in_model};
+use super::{Mutex, in_model, storm};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -51,7 +51,7 @@ impl Poller {
     ///
     /// The system's; none in a model.
     pub fn new() -> io::Result<Self> {
-        Ok(Self(if in_model() {
+        Ok(Self(if in_model() || storm::is_on() {
             Kind::Model(Box::default())
         } else {
             Kind::Real(real::Poller::new()?)
@@ -135,7 +135,11 @@ impl Poller {
         if !locked.has_news(timeout) {
             locked.waiter = Some(thread::current());
             drop(locked);
-            thread::park();
+            match timeout {
+                // In a model it is the other.
+                Some(timeout) => thread::park_timeout(timeout),
+                None => thread::park(),
+            }
             locked = state.lock();
         }
         locked.take_news(events);
@@ -224,7 +228,7 @@ enum EventsKind {
 impl Events {
     /// Room for at most `capacity` events a wait; further ones come with the next wait.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self(if in_model() {
+        Self(if in_model() || storm::is_on() {
             EventsKind::Model { capacity: capacity.max(1), list: Vec::new() }
         } else {
             EventsKind::Real(real::Events::with_capacity(capacity))

@@ -15,7 +15,7 @@
 //! A model's `park_timeout` never times out (loom has no time), and no `park` returns without cause:
 //! a model that cares starts a thread that calls `unpark`.
 
-use super::{explore, in_model};
+use super::{explore, in_model, storm};
 use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering::*};
 use std::cell::OnceCell;
 use std::io;
@@ -68,12 +68,17 @@ impl Builder {
     /// # Errors
     ///
     /// If the system refuses; never in a model.
+    #[track_caller]
     pub fn spawn<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        if in_model() { self.spawn_model(f) } else { self.spawn_real(f) }
+        match () {
+            () if in_model() => self.spawn_model(f),
+            () if storm::is_on() => Ok(JoinHandle::of_storm(self.name, f)),
+            () => self.spawn_real(f),
+        }
     }
 
     fn spawn_real<F, T>(self, f: F) -> io::Result<JoinHandle<T>>
@@ -133,6 +138,15 @@ pub struct JoinHandle<T> {
 enum Join<T> {
     Real(std::thread::JoinHandle<T>),
     Model { handle: loom::thread::JoinHandle<T>, finished: Arc<AtomicBool> },
+    Storm(storm::JoinHandle<T>),
+}
+
+impl<T: Send + 'static> JoinHandle<T> {
+    #[track_caller]
+    fn of_storm(name: Option<String>, f: impl FnOnce() -> T + Send + 'static) -> Self {
+        let handle = storm::spawn(name.unwrap_or_default(), f);
+        Self { thread: Thread(Kind::Storm(handle.thread().clone())), kind: Join::Storm(handle) }
+    }
 }
 
 impl<T> JoinHandle<T> {
@@ -146,6 +160,7 @@ impl<T> JoinHandle<T> {
         match self.kind {
             Join::Real(handle) => handle.join(),
             Join::Model { handle, .. } => handle.join(),
+            Join::Storm(handle) => handle.join(),
         }
     }
 
@@ -156,6 +171,7 @@ impl<T> JoinHandle<T> {
             Join::Real(handle) => handle.is_finished(),
             // Acquire: pairs with the Release in `spawn_model`.
             Join::Model { finished, .. } => finished.load(Acquire),
+            Join::Storm(handle) => handle.is_finished(),
         }
     }
 
@@ -173,6 +189,7 @@ pub struct Thread(Kind);
 enum Kind {
     Real(std::thread::Thread),
     Model { thread: loom::thread::Thread, token: Arc<AtomicU32> },
+    Storm(storm::Thread),
 }
 
 /// What tells one thread from another.
@@ -183,6 +200,7 @@ pub struct ThreadId(Id);
 enum Id {
     Real(std::thread::ThreadId),
     Model(loom::thread::ThreadId),
+    Storm(u64, usize),
 }
 
 impl Thread {
@@ -191,6 +209,7 @@ impl Thread {
     pub fn unpark(&self) {
         match &self.0 {
             Kind::Real(thread) => thread.unpark(),
+            Kind::Storm(thread) => thread.unpark(),
             Kind::Model { thread, token } => {
                 // Release: pairs with the Acquires in `park`.
                 if token.swap(NOTIFIED, Release) == PARKED {
@@ -205,6 +224,7 @@ impl Thread {
         match &self.0 {
             Kind::Real(thread) => thread.name(),
             Kind::Model { thread, .. } => thread.name(),
+            Kind::Storm(thread) => Some(thread.name()),
         }
     }
 
@@ -213,22 +233,37 @@ impl Thread {
         ThreadId(match &self.0 {
             Kind::Real(thread) => Id::Real(thread.id()),
             Kind::Model { thread, .. } => Id::Model(thread.id()),
+            Kind::Storm(thread) => {
+                let (storm, number) = thread.id();
+                Id::Storm(storm, number)
+            }
         })
     }
 }
 
 /// The running thread.
 pub fn current() -> Thread {
-    Thread(if in_model() {
-        Kind::Model { thread: loom::thread::current(), token: token() }
-    } else {
-        Kind::Real(std::thread::current())
+    Thread(match () {
+        () if in_model() => Kind::Model { thread: loom::thread::current(), token: token() },
+        () if storm::is_on() => Kind::Storm(storm::Thread::current()),
+        () => Kind::Real(std::thread::current()),
     })
+}
+
+/// A number that differs between threads, mostly.
+pub fn place() -> usize {
+    match storm::is_on() {
+        true => storm::thread_number() as usize,
+        false => super::super::real::thread::place(),
+    }
 }
 
 /// Blocks until the token is available and takes it.
 #[track_caller]
 pub fn park() {
+    if storm::is_on() {
+        return storm::park(None);
+    }
     if !in_model() {
         return std::thread::park();
     }
@@ -250,10 +285,19 @@ pub fn park() {
 /// Blocks until the token is available, or for a while; in a model it is [`park`].
 #[track_caller]
 pub fn park_timeout(timeout: Duration) {
-    if in_model() { park() } else { std::thread::park_timeout(timeout) }
+    match () {
+        () if in_model() => park(),
+        () if storm::is_on() => storm::park(Some(timeout)),
+        () => std::thread::park_timeout(timeout),
+    }
 }
 
 /// Lets others run; every spinning loop calls it.
+#[track_caller]
 pub fn yield_now() {
-    if in_model() { loom::thread::yield_now() } else { std::thread::yield_now() }
+    match () {
+        () if in_model() => loom::thread::yield_now(),
+        () if storm::is_on() => storm::yield_now(),
+        () => std::thread::yield_now(),
+    }
 }

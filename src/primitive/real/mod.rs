@@ -35,6 +35,13 @@ pub(crate) mod thread {
     pub(crate) use std::thread::{
         Builder, JoinHandle, Thread, current, park, park_timeout, yield_now,
     };
+
+    /// A number that differs between threads, mostly: the address of the stack.
+    #[inline]
+    pub(crate) fn place() -> usize {
+        let place = 0u8;
+        (&raw const place).addr() >> 16
+    }
 }
 
 /// The work-stealing deque and the shared injector.
@@ -67,6 +74,11 @@ pub(crate) fn unique_block(n: u64) -> u64 {
 
 /// Whether this code runs inside a model: never, in production.
 pub(crate) const fn in_model() -> bool {
+    false
+}
+
+/// Whether this code runs in a storm: never, in production.
+pub(crate) const fn in_storm() -> bool {
     false
 }
 

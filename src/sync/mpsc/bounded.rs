@@ -6,6 +6,7 @@ use super::chan::{self, Chan, Flow, Rx, Tx, WeakTx};
 use super::common_methods;
 use super::error::{SendError, TryRecvError, TrySendError};
 use super::permit::{OwnedPermit, Permit, PermitIterator};
+use crate::util::note::WaitKind;
 use std::fmt;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -241,7 +242,7 @@ impl<T> Sender<T> {
         }
 
         let _after = EndIfOver(self.tx.chan());
-        self.flow().permits.acquire(n).await.map_err(|_| SendError(()))
+        self.flow().permits.acquire(n, WaitKind::Send).await.map_err(|_| SendError(()))
     }
 
     fn try_enter(&self, n: usize) -> Result<(), TrySendError<()>> {

@@ -5,16 +5,19 @@
 //! * when the last strong sender is dropped;
 //! * when the receiver closes it and no permit is out: at once in the unbounded channel, in the
 //!   bounded one by whoever brings back the last permit (see [`Flow`]).
+//!
+//! A receiver that is dropped drops what is in the channel, and whatever comes later is dropped by its
+//! sender, who takes the receiver's place ([`Chan::drain`]).
 
 use super::super::Notify;
 use super::super::blocking::block_on;
 use super::super::waker_cell::WakerCell;
 use super::error::TryRecvError;
-use super::list::{Head, List, Pop};
-use crate::primitive::Arc;
+use super::list::{Head, List, Pop, Pushed};
 use crate::primitive::atomic::{AtomicUsize, Ordering::*};
+use crate::primitive::{Arc, UnsafeCell};
 use crate::task::budget;
-use std::cell::UnsafeCell;
+use crate::util::note::{self, WaitKind};
 use std::future::poll_fn;
 use std::mem::ManuallyDrop;
 use std::task::{Context, Poll, ready};
@@ -42,13 +45,12 @@ pub(super) struct Chan<T, F: Flow> {
     closed: Notify,
     senders: AtomicUsize,
     weak_senders: AtomicUsize,
-    /// The receiver's place, once it is gone. Not the facade's cell: what orders its two uses is the
-    /// count of the `Arc`, which models do not see.
+    /// The receiver's place, while nobody has it.
     rest: UnsafeCell<Option<Head<T>>>,
 }
 
-// SAFETY: values move from one thread to another; the list orders it (list rule 1). `rest` is written
-// by the receiver's drop and read by the drop of the whole.
+// SAFETY: values move from one thread to another; the list orders it (list rule 1). `rest` is used by
+// whoever is the receiver, and by the drop of the whole.
 unsafe impl<T: Send, F: Flow + Sync> Sync for Chan<T, F> {}
 // SAFETY: as above.
 unsafe impl<T: Send, F: Flow + Send> Send for Chan<T, F> {}
@@ -57,10 +59,63 @@ impl<T, F: Flow> Chan<T, F> {
     /// Sends a value for which there is room; gives it back if the channel has ended.
     #[inline]
     pub(super) fn send(&self, value: T) -> Result<(), T> {
-        if self.list.push(value)? {
-            self.rx_waker.wake();
+        match self.list.push(value)? {
+            Pushed::Quiet => {}
+            Pushed::Wakes => self.rx_waker.wake(),
+            Pushed::Inherits => self.inherit(),
         }
         Ok(())
+    }
+
+    /// Does what the receiver, which is gone, has left to the sender of this value.
+    #[cold]
+    fn inherit(&self) {
+        self.drain(self.take_place().expect("whoever gives up has left it"));
+    }
+
+    /// Drops all values, for a receiver that is gone, up to the end, or to a value that is not there
+    /// yet: from then on its sender has the place.
+    fn drain(&self, head: Head<T>) {
+        /// Goes on when a value's drop panics.
+        struct Place<'a, T, F: Flow>(&'a Chan<T, F>, Option<Head<T>>);
+
+        impl<T, F: Flow> Drop for Place<'_, T, F> {
+            fn drop(&mut self) {
+                if let Some(head) = self.1.take() {
+                    self.0.drain(head);
+                }
+            }
+        }
+
+        let mut place = Place(self, Some(head));
+        while let Some(head) = &mut place.1 {
+            // SAFETY: this is the receiver, with its head.
+            let popped = unsafe { self.list.pop(head) };
+            if let Pop::Value(value) = popped {
+                self.leave(1);
+                drop(value);
+                continue;
+            }
+            let head = place.1.take().expect("it is there");
+            let leave = |head| self.leave_place(head);
+            if let Pop::End = popped {
+                leave(head);
+            // SAFETY: as above.
+            } else if !unsafe { self.list.give_up(head, leave) } {
+                place.1 = self.take_place();
+            }
+        }
+    }
+
+    fn take_place(&self) -> Option<Head<T>> {
+        // SAFETY: the caller was told that it is the receiver, or nobody else was, or nobody is left.
+        self.rest.with_mut(|rest| unsafe { (*rest).take() })
+    }
+
+    fn leave_place(&self, head: Head<T>) {
+        // SAFETY: the place is the caller's until this is known: by what tells the next sender, or, for
+        // the drop of the channel, by the counts of senders and of the `Arc`.
+        self.rest.with_mut(|rest| unsafe { *rest = Some(head) });
     }
 
     /// Ends the channel: values before this are received, then `None`.
@@ -89,8 +144,7 @@ impl<T, F: Flow> Drop for Chan<T, F> {
         // Acquire: pairs with the AcqRel in the drops of the senders and of the receiver. The `Arc`
         // orders the same; models see only this.
         self.senders.fetch_add(0, Acquire);
-        let rest = self.rest.get_mut().take();
-        if let Some(head) = rest {
+        if let Some(head) = self.take_place() {
             // SAFETY: nobody uses the list any more.
             unsafe { self.list.dispose(head) };
         }
@@ -143,7 +197,7 @@ impl<T, F: Flow> Tx<T, F> {
 
     /// Waits until the receiver is closed or dropped.
     pub(super) async fn closed(&self) {
-        let notified = self.chan.closed.notified();
+        let notified = self.chan.closed.notified_as(WaitKind::Closed);
         // In this order: a close that is not seen here notifies.
         if !self.chan.is_closed() {
             notified.await;
@@ -238,6 +292,11 @@ impl<T, F: Flow> Rx<T, F> {
         unsafe { self.chan.list.wait(&mut self.head) }
     }
 
+    fn pending<R>(&self) -> Poll<R> {
+        note::wait_at(WaitKind::Receive, &*self.chan);
+        Poll::Pending
+    }
+
     /// One step without the budget.
     #[inline]
     fn poll_pop(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
@@ -245,7 +304,7 @@ impl<T, F: Flow> Rx<T, F> {
             match self.pop() {
                 Pop::Value(value) => return Poll::Ready(Some(value)),
                 Pop::End => return Poll::Ready(None),
-                Pop::Empty if self.wait(cx) => return Poll::Pending,
+                Pop::Empty if self.wait(cx) => return self.pending(),
                 Pop::Empty => {}
             }
         }
@@ -272,7 +331,7 @@ impl<T, F: Flow> Rx<T, F> {
         loop {
             let (n, ended) = self.pop_many(buffer, limit);
             if n == 0 && !ended && self.wait(cx) {
-                return Poll::Pending;
+                return self.pending();
             }
             if n > 0 || ended {
                 unit.made_progress();
@@ -349,29 +408,12 @@ impl<T, F: Flow> Rx<T, F> {
 
 impl<T, F: Flow> Drop for Rx<T, F> {
     fn drop(&mut self) {
-        /// Hands the place over to the channel, also when a value's drop panics.
-        struct HandOver<'a, T, F: Flow>(&'a mut Rx<T, F>);
-
-        impl<T, F: Flow> Drop for HandOver<'_, T, F> {
-            fn drop(&mut self) {
-                // SAFETY: taken once: the receiver is being dropped.
-                let head = unsafe { ManuallyDrop::take(&mut self.0.head) };
-                let chan = &self.0.chan;
-                // SAFETY: the receiver's until now; whoever drops the channel comes after (by the
-                // count of the `Arc`).
-                unsafe { *chan.rest.get() = Some(head) };
-                // AcqRel: pairs with the Acquire in the drop of the channel.
-                chan.senders.fetch_add(0, AcqRel);
-                // The task that waited need not live as long as the senders.
-                drop(chan.rx_waker.take());
-            }
-        }
-
         self.close();
-        let this = HandOver(self);
-        // Values still under way are dropped with the channel.
-        while let Pop::Value(value) = this.0.pop() {
-            drop(value);
-        }
+        // The task that waited need not live as long as the senders.
+        drop(self.chan.rx_waker.take());
+        // SAFETY: taken once: the receiver is being dropped.
+        self.chan.drain(unsafe { ManuallyDrop::take(&mut self.head) });
+        // AcqRel: pairs with the Acquire in the drop of the channel.
+        self.chan.senders.fetch_add(0, AcqRel);
     }
 }

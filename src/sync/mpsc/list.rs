@@ -14,6 +14,12 @@
 //! senders that succeed. So the receiver, reading on until it meets the mark, has all values and no
 //! counting is needed.
 //!
+//! # A receiver that goes away
+//!
+//! It reads on as long as there is something, and where nothing is yet it [gives up](List::give_up): it
+//! leaves its place to the sender of that slot, by setting `GONE` in the slot's state. That sender's own
+//! `swap` tells it so, and it is the receiver from then on. `README.md`, "A channel without a receiver".
+//!
 //! # Blocks
 //!
 //! Senders start to look for their block at `newest`, or, if that is past it already, at `block_tail`.
@@ -63,6 +69,8 @@ const READY: u8 = 1;
 const WAITING: u8 = 2;
 /// Nothing comes here or later.
 const END: u8 = 4;
+/// The receiver is gone: who marks this slot as `READY` takes its place.
+const GONE: u8 = 8;
 
 struct Slot<T> {
     state: AtomicU8,
@@ -111,6 +119,17 @@ pub(super) struct Head<T> {
     oldest: NonNull<Block<T>>,
 }
 
+/// What a sender owes when its value is there.
+#[must_use]
+pub(super) enum Pushed {
+    /// Nothing.
+    Quiet,
+    /// A wake-up: the receiver waits for this value.
+    Wakes,
+    /// All that a receiver does: it is gone, and its place is the sender's.
+    Inherits,
+}
+
 /// What [`List::pop`] found.
 pub(super) enum Pop<T> {
     Value(T),
@@ -153,9 +172,9 @@ impl<T> List<T> {
         self.tail.load(Acquire) & CLOSED != 0
     }
 
-    /// Appends a value. Answers whether the receiver waits for it; gives it back after the end.
+    /// Appends a value; gives it back after the end.
     #[inline]
-    pub(super) fn push(&self, value: T) -> Result<bool, T> {
+    pub(super) fn push(&self, value: T) -> Result<Pushed, T> {
         // AcqRel: rule 5.
         let tail = self.tail.fetch_add(ONE, AcqRel);
         if tail & CLOSED != 0 {
@@ -168,9 +187,13 @@ impl<T> List<T> {
         let slot = unsafe { block.as_ref() }.slot(index);
         // SAFETY: rule 1: ours, and empty.
         slot.value.with_mut(|cell| unsafe { (*cell).write(value) });
-        // AcqRel: Release publishes the value to the Acquire in `pop` and `wait`; Acquire pairs with
-        // the latter, so that the waker left before it is seen.
-        Ok(slot.state.swap(READY, AcqRel) & WAITING != 0)
+        // AcqRel: Release publishes the value to the Acquire in `pop`, `wait` and `give_up`; Acquire pairs
+        // with the latter two, so that the waker or the place left before it is seen.
+        Ok(match slot.state.swap(READY, AcqRel) {
+            0 => Pushed::Quiet,
+            state if state & GONE != 0 => Pushed::Inherits,
+            _ => Pushed::Wakes,
+        })
     }
 
     /// Places the end mark, unless there is one. Answers whether the receiver waits for it.
@@ -350,6 +373,17 @@ impl<T> List<T> {
         let slot = unsafe { self.slot(head, true) }.expect("the block is made");
         // AcqRel: Release pairs with the Acquire in `push` and `end`; Acquire as in `pop`.
         slot.state.fetch_or(WAITING, AcqRel) & (READY | END) == 0
+    }
+
+    /// Makes the sender of the next slot the receiver, which finds the head where `leave` has put it.
+    /// `false`: something is there, and the caller is the receiver still.
+    pub(super) unsafe fn give_up(&self, mut head: Head<T>, leave: impl FnOnce(Head<T>)) -> bool {
+        // SAFETY: the caller's.
+        let slot = unsafe { self.slot(&mut head, true) }.expect("the block is made");
+        leave(head);
+        // AcqRel: Release publishes the head to the Acquire in `push`; Acquire as in `pop`. With
+        // nothing there this is the last access: the slot is its sender's, and so is all else.
+        slot.state.fetch_or(GONE, AcqRel) & (READY | END) == 0
     }
 
     /// Whether there is no value to read.

@@ -25,8 +25,10 @@ impl<'a, T> Permit<'a, T> {
 
     /// Sends a value to the reserved place.
     pub fn send(self, value: T) {
-        send(self.chan, value);
+        let chan = self.chan;
+        // First: when `send` panics (by a value's drop), the place is not given back twice.
         std::mem::forget(self);
+        send(chan, value);
     }
 }
 

@@ -16,6 +16,7 @@ mod channel;
 
 use super::blocking::block_on;
 use crate::task::budget;
+use crate::util::note::{self, WaitKind};
 use channel::{End, Shared, free};
 use error::{RecvError, TryRecvError};
 use std::fmt;
@@ -95,6 +96,7 @@ impl<T> Sender<T> {
     pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let unit = ready!(budget::poll_proceed(cx));
         if !self.is_closed() && !self.shared().register(End::Sender, cx.waker()).is_closed() {
+            note::wait_at(WaitKind::Closed, self.shared());
             return Poll::Pending;
         }
         unit.made_progress();
@@ -225,6 +227,7 @@ impl<T> Future for Receiver<T> {
         if !state.is_sender_gone() && !self.closed {
             state = shared.register(End::Receiver, cx.waker());
             if !state.is_sender_gone() {
+                note::wait_at(WaitKind::Receive, shared);
                 return Poll::Pending;
             }
         }

@@ -14,6 +14,7 @@ use super::blocking::block_on;
 use super::guard::{Hold, Lock, OwnedHold};
 use super::permits::Permits;
 use crate::primitive::Arc;
+use crate::util::note::WaitKind;
 use std::cell::UnsafeCell;
 use std::fmt;
 use std::ptr::NonNull;
@@ -192,7 +193,7 @@ impl<T: ?Sized> RwLock<T> {
 
     async fn take(&self, n: usize) {
         // The permits of a lock are never closed.
-        let taken = self.permits.acquire(n).await;
+        let taken = self.permits.acquire(n, WaitKind::RwLock).await;
         debug_assert!(taken.is_ok());
     }
 
