@@ -394,7 +394,7 @@ impl Shared {
     /// Live tasks.
     pub(crate) fn dump(&self) -> Vec<TaskInfo> {
         let mut tasks = self.registry.dump();
-        let jobs: HashSet<Id> = self.pool.jobs().iter().map(|job| job.task().id()).collect();
+        let jobs: HashSet<Id> = self.blocking_jobs().iter().map(|job| job.task().id()).collect();
         for task in &mut tasks {
             task.complete(|tick| self.driver.clock().until(tick), |id| jobs.contains(&id));
         }
