@@ -7,7 +7,8 @@ impl Builder {
     /// How long a blocking job may wait for a thread, and how long it may run, before it is reported to the
     /// listener of [`on_slow_poll`](Self::on_slow_poll), or to stderr. By default jobs may take what they take.
     ///
-    /// [`SlowPoll::subject`] tells the reports apart. There are none with [`Rescue::Off`].
+    /// [`SlowPoll::subject`](crate::runtime::SlowPoll::subject) tells the reports apart. There are none with
+    /// [`Rescue::Off`](crate::runtime::Rescue::Off).
     ///
     /// # Examples
     ///
