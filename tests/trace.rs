@@ -25,7 +25,9 @@ impl File {
         let text = std::fs::read_to_string(&self.0).unwrap();
         let events = text.strip_prefix("{\"traceEvents\":[").expect(&text);
         let events = events.strip_suffix("],\"displayTimeUnit\":\"ns\"}").expect(&text);
-        let events: Vec<String> = events.split(",\n").map(str::to_owned).collect();
+        // None yet, perhaps.
+        let events = events.split(",\n").filter(|event| !event.is_empty());
+        let events: Vec<String> = events.map(str::to_owned).collect();
         for event in &events {
             assert!(event.starts_with("{\"ph\":\"") && event.ends_with('}'), "{event}");
         }

@@ -200,6 +200,12 @@ impl Recorder {
 }
 
 impl Shared {
+    /// The ring of a seat's owner, which calls; `None` without a recorder.
+    pub(super) fn ring(&self, seat: usize) -> Option<&Ring> {
+        let recorder = self.recorder.as_ref()?;
+        Some(self.slots[seat].ring.get_or_init(|| Ring::new(recorder.events)))
+    }
+
     /// What the recorder has; `None` if there is none.
     pub(crate) fn flight(&self) -> Option<Flight> {
         let recorder = self.recorder.as_ref()?;

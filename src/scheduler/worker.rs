@@ -23,7 +23,7 @@
 
 use super::Shared;
 use super::current;
-use super::flight::{Event, Recorder, Ring};
+use super::flight::{Event, Ring};
 use super::gate::Back;
 use super::idle::Search;
 use super::pace::{MIN_INTERVAL, next_interval, next_nap};
@@ -117,11 +117,7 @@ impl Worker {
     /// The owner of `seat`, whose deque this is.
     pub(super) fn new(runtime: Arc<Shared>, seat: usize, deque: deque::Worker<Runnable>) -> Self {
         let slot = NonNull::from(&*runtime.slots[seat]);
-        let new_ring = |recorder: &Recorder| {
-            let ring = &runtime.slots[seat].ring;
-            NonNull::from(ring.get_or_init(|| Ring::new(recorder.events)))
-        };
-        let ring = runtime.recorder.as_ref().map(new_ring);
+        let ring = runtime.ring(seat).map(NonNull::from);
         Self {
             runtime,
             seat,

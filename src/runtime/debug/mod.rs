@@ -252,14 +252,12 @@ pub fn inspect(process: u32, request: &str) -> io::Result<String> {
     sockets.sort();
     let mut answers = None;
     for path in sockets {
-        let mut socket = match UnixStream::connect(&path) {
-            Ok(socket) => socket,
-            // Left by a process that was killed.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
+        match ask(&path, request) {
+            Ok(answer) => answers.get_or_insert_with(String::new).push_str(&answer),
+            // Left by a process that was killed, or of a runtime that has just ended.
+            Err(error) if is_gone(&error) => {}
             Err(error) => return Err(error),
-        };
-        socket.write_all(format!("{request}\n").as_bytes())?;
-        socket.read_to_string(answers.get_or_insert_with(String::new))?;
+        }
     }
     answers.ok_or_else(|| {
         let text = format!(
@@ -268,6 +266,19 @@ pub fn inspect(process: u32, request: &str) -> io::Result<String> {
         );
         io::Error::new(io::ErrorKind::NotFound, text)
     })
+}
+
+fn ask(path: &Path, request: &str) -> io::Result<String> {
+    let mut socket = UnixStream::connect(path)?;
+    socket.write_all(format!("{request}\n").as_bytes())?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::*;
+    matches!(error.kind(), NotFound | ConnectionRefused | ConnectionReset | BrokenPipe)
 }
 
 #[cfg(test)]
