@@ -12,8 +12,11 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
+
+/// The tests with endpoints in this process look at all of them, so they come one after the other.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 const AGES: Duration = Duration::from_secs(3600);
 
@@ -85,6 +88,7 @@ fn the_service_shows_its_tree() {
 
 #[test]
 fn it_answers_while_every_worker_is_stuck() {
+    let _one = ONE_AT_A_TIME.lock();
     let runtime = Builder::new_multi_thread()
         .worker_threads(1)
         .rescue(Rescue::Off)
@@ -106,6 +110,7 @@ fn it_answers_while_every_worker_is_stuck() {
 
 #[test]
 fn it_is_off_by_default_and_ends_with_its_runtime() {
+    let _one = ONE_AT_A_TIME.lock();
     let child = |runtime: Option<Runtime>| {
         let mut program = Command::new(env!("CARGO_BIN_EXE_reiver"));
         // No runtime of a test has this name.
@@ -140,6 +145,7 @@ fn sockets() -> Vec<PathBuf> {
 
 #[test]
 fn garbage_harms_nothing() {
+    let _one = ONE_AT_A_TIME.lock();
     let runtime = runtime();
     spawn(&runtime, "unharmed", reiver::time::sleep(AGES));
     let connect = || sockets().into_iter().filter_map(|path| UnixStream::connect(path).ok());

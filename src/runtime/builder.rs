@@ -55,6 +55,7 @@ pub struct Builder {
     on_slow_poll: Option<Listener>,
     slow_blocking: Option<Duration>,
     task_records: bool,
+    flight_recorder: usize,
     debug_endpoint: bool,
     dump_on_signal: Option<i32>,
     hooks: Hooks,
@@ -93,6 +94,7 @@ impl Builder {
             on_slow_poll: None,
             slow_blocking: None,
             task_records: false,
+            flight_recorder: 0,
             debug_endpoint: false,
             dump_on_signal: None,
             hooks: Hooks::default(),
@@ -426,6 +428,15 @@ impl Builder {
         self
     }
 
+    /// How many events of each worker the flight recorder keeps, at least: 4096 are a good number. By default
+    /// there is no recorder. [`Handle::write_trace`](super::Handle::write_trace) writes what it has.
+    ///
+    /// An event costs some 10 ns, and 24 bytes of memory for each that is kept.
+    pub fn flight_recorder(&mut self, events: usize) -> &mut Self {
+        self.flight_recorder = events;
+        self
+    }
+
     /// Whether the runtime shows its tasks to the program `reiver` (`cargo install reiver`) and to
     /// [`inspect`](super::inspect): `reiver ps PID`, `reiver pstree PID`. By default it does if the environment
     /// variable `REIVER_DEBUG` is `1`. [Records](Self::task_records) of the tasks are kept then too.
@@ -541,6 +552,7 @@ impl Builder {
             slow_poll: self.slow_poll.unwrap_or(SLOW_POLL),
             listener: self.on_slow_poll.clone(),
             slow_blocking: self.slow_blocking,
+            recorder: self.flight_recorder,
             records: self.task_records || self.debug_endpoint || is_debugged(),
             hooks: self.hooks.clone(),
         }

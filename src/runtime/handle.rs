@@ -6,8 +6,10 @@ use crate::scheduler::{self, Entered, Share, Shared};
 use crate::task::{Given, JoinHandle, TaskInfo};
 use std::fmt;
 use std::future::Future;
+use std::io;
 use std::marker::PhantomData;
 use std::panic::Location;
+use std::path::Path;
 
 /// A counted handle to a runtime: spawn, enter, look inside. It does not keep the runtime running.
 ///
@@ -169,6 +171,33 @@ impl Handle {
     /// if the runtime keeps [records](super::Builder::task_records). Tasks of a `LocalSet` are not listed.
     pub fn dump(&self) -> Vec<TaskInfo> {
         self.0.dump()
+    }
+}
+
+impl Handle {
+    /// Writes what the [flight recorder](super::Builder::flight_recorder) has kept to a file: a timeline of the
+    /// workers' last polls, sleeps and steals, and of the blocking jobs and stuck polls of the moment.
+    ///
+    /// The format is that of Chrome's trace events, in JSON: <https://ui.perfetto.dev> opens it. It may be called
+    /// from a listener of [slow polls](super::Builder::on_slow_poll), to see what led there. Blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsupported`](std::io::ErrorKind::Unsupported) if there is no recorder, and what goes wrong with the file.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let runtime = reiver::runtime::Builder::new_multi_thread().flight_recorder(4096).build()?;
+    /// runtime.block_on(async { reiver::spawn(async {}).await.unwrap() });
+    /// let path = std::env::temp_dir().join(format!("reiver-{}.json", std::process::id()));
+    /// runtime.handle().write_trace(&path)?;
+    /// assert!(std::fs::read_to_string(&path)?.contains("poll"));
+    /// # std::fs::remove_file(path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn write_trace(&self, path: impl AsRef<Path>) -> io::Result<()> {
+        super::trace::write(self, path.as_ref())
     }
 }
 

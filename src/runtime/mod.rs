@@ -20,6 +20,7 @@ mod metrics;
 mod report;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 // The door: `spawn_local` is in a higher layer, and so is a runtime for it.
 pub use crate::tasks::local_runtime::{LocalOptions, LocalRuntime, LocalRuntimeEnterGuard};

@@ -43,7 +43,7 @@ impl Jobs {
         self.looked = Some(now);
         let mut live = HashMap::new();
         let mut slow = Vec::new();
-        for job in shared.pool.jobs() {
+        for job in shared.blocking_jobs() {
             // A report that takes long is no news.
             if job.task().location().file() == super::monitor::FILE {
                 continue;

@@ -6,6 +6,7 @@ mod current;
 mod doom;
 mod doze;
 mod explored;
+mod flight;
 mod gate;
 mod hooks;
 mod idle;
@@ -26,6 +27,7 @@ pub(crate) use block_on::{Share, block_in_place};
 pub(crate) use current::{Entered, enter, is_under_worker_of, runtime, with_runtime, worker};
 #[allow(unused_imports)] // only model builds explore
 pub(crate) use explored::Engine;
+pub(crate) use flight::{Event, Flight, Recorded};
 // Some of these names are for the models only.
 pub use crate::primitive::watch::Frame;
 #[allow(unused_imports)]
@@ -57,6 +59,7 @@ use crate::task::{
 };
 use crate::util::pad::Pad;
 use doom::Doom;
+use flight::Recorder;
 use rescue::Rescuer;
 use slot::Slot;
 use std::collections::HashSet;
@@ -104,6 +107,7 @@ pub struct Shared {
     doom: Doom,
     /// Whether a record is kept of each task.
     recorded: bool,
+    recorder: Option<Recorder>,
     pub(crate) threads: Threads,
     /// Who runs the tasks of this runtime instead of workers. Only model builds have such runtimes.
     explored: Explored<Box<dyn Engine>>,
@@ -164,6 +168,7 @@ impl Shared {
         explored: Explored<Box<dyn Engine>>,
     ) -> io::Result<(Arc<Self>, Seats)> {
         let recorded = settings.records;
+        let recorder = Some(settings.recorder).filter(|&events| events > 0).map(Recorder::new);
         let hooks = std::mem::take(&mut settings.hooks);
         let rescue = Rescuer::new(settings, workers);
         // A current-thread runtime has one slot: whoever calls `block_on` is its only worker.
@@ -197,6 +202,7 @@ impl Shared {
             holding_clock: Mutex::new(0),
             doom: Doom::new(),
             recorded,
+            recorder,
             threads: Threads::default(),
             explored,
         });
@@ -388,7 +394,7 @@ impl Shared {
     /// Live tasks.
     pub(crate) fn dump(&self) -> Vec<TaskInfo> {
         let mut tasks = self.registry.dump();
-        let jobs: HashSet<Id> = self.pool.jobs().iter().map(|job| job.task().id()).collect();
+        let jobs: HashSet<Id> = self.blocking_jobs().iter().map(|job| job.task().id()).collect();
         for task in &mut tasks {
             task.complete(|tick| self.driver.clock().until(tick), |id| jobs.contains(&id));
         }

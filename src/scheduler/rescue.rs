@@ -51,6 +51,8 @@ pub(crate) struct Settings {
     pub(crate) listener: Option<Listener>,
     /// A blocking job that waits or runs so long is reported.
     pub(crate) slow_blocking: Option<Duration>,
+    /// How many events the flight recorder keeps of each worker; 0 for none.
+    pub(crate) recorder: usize,
     /// Whether a record is kept of each task.
     pub(crate) records: bool,
     pub(crate) hooks: Hooks,
@@ -64,6 +66,7 @@ impl Settings {
             slow_poll: Duration::MAX,
             listener: None,
             slow_blocking: None,
+            recorder: 0,
             records: false,
             hooks: Hooks::default(),
         }

@@ -1,5 +1,6 @@
 //! What the world sees of one worker: how to wake it, how to steal from it, what it has counted.
 
+use super::flight::Ring;
 use super::gate::{Fences, Gate};
 use super::park::Parker;
 use crate::primitive::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
@@ -7,6 +8,7 @@ use crate::primitive::deque::{self, Stealer};
 use crate::task::{Header, Id, Runnable};
 use std::panic::Location;
 use std::ptr;
+use std::sync::OnceLock;
 
 /// The shared half of a worker. The private half, [`Worker`](super::worker::Worker), lives on the
 /// stack of the thread that owns the slot.
@@ -23,6 +25,8 @@ pub struct Slot {
     pub(super) thread: AtomicU32,
     pub(super) counters: Counters,
     pub(super) current: Current,
+    /// Its owner's ring, if there is a flight recorder.
+    pub(super) ring: OnceLock<Ring>,
     /// What the owner alone touches, and the way to it when the owner is stuck.
     pub(super) gate: Gate<Runnable>,
 }
@@ -38,6 +42,7 @@ impl Slot {
             thread: AtomicU32::new(0),
             counters: Counters::default(),
             current: Current::default(),
+            ring: OnceLock::new(),
             gate: Gate::new(fences),
         }
     }

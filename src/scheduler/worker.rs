@@ -23,6 +23,7 @@
 
 use super::Shared;
 use super::current;
+use super::flight::{Event, Recorder, Ring};
 use super::gate::Back;
 use super::idle::Search;
 use super::pace::{MIN_INTERVAL, next_interval, next_nap};
@@ -88,6 +89,8 @@ pub struct Worker {
     seat: usize,
     /// That seat's, in `runtime`: found without a detour.
     slot: NonNull<Slot>,
+    /// The slot's ring, if there is a flight recorder.
+    ring: Option<NonNull<Ring>>,
     deque: deque::Worker<Runnable>,
     /// How often in a row `next` went first.
     streak: Cell<u32>,
@@ -114,10 +117,16 @@ impl Worker {
     /// The owner of `seat`, whose deque this is.
     pub(super) fn new(runtime: Arc<Shared>, seat: usize, deque: deque::Worker<Runnable>) -> Self {
         let slot = NonNull::from(&*runtime.slots[seat]);
+        let new_ring = |recorder: &Recorder| {
+            let ring = &runtime.slots[seat].ring;
+            NonNull::from(ring.get_or_init(|| Ring::new(recorder.events)))
+        };
+        let ring = runtime.recorder.as_ref().map(new_ring);
         Self {
             runtime,
             seat,
             slot,
+            ring,
             deque,
             streak: Cell::new(0),
             search: Cell::new(None),
@@ -153,6 +162,24 @@ impl Worker {
     fn slot(&self) -> &Slot {
         // SAFETY: the slots never move, and `runtime` keeps them.
         unsafe { self.slot.as_ref() }
+    }
+
+    /// Notes what this worker does.
+    #[inline]
+    fn record(&self, event: Event, number: usize) {
+        if let Some(ring) = self.ring {
+            // SAFETY: as in `slot`.
+            unsafe { ring.as_ref() }.record(event, number as u64, std::ptr::null());
+        }
+    }
+
+    /// The same of a task.
+    #[inline]
+    fn record_task(&self, event: Event, task: &Runnable) {
+        if let Some(ring) = self.ring {
+            // SAFETY: as in `slot`.
+            unsafe { ring.as_ref() }.record_task(event, task.header());
+        }
     }
 
     /// Runs tasks until `root` says that it is enough, and leaves no task behind.
@@ -221,6 +248,7 @@ impl Worker {
         if slot.gate.is_watched() {
             slot.current.set(task.header());
         }
+        self.record_task(Event::Poll, &task);
         self.as_poll(|| task.run());
     }
 
@@ -229,6 +257,7 @@ impl Worker {
         if self.slot().gate.is_watched() {
             self.slot().current.set_root();
         }
+        self.record(Event::Root, 0);
         self.as_poll(poll)
     }
 
@@ -243,6 +272,7 @@ impl Worker {
         // The time of that poll says nothing about the next ones.
         self.looked.set(clock::now());
         self.ticks.set(0);
+        self.record(Event::Rescued, 0);
     }
 
     /// What is private in this slot; `None` if it is lost. `f` runs no user code.
@@ -260,6 +290,7 @@ impl Worker {
     /// Takes a task that became runnable on this thread.
     #[inline]
     pub(super) fn schedule(&self, task: Runnable, why: Why) {
+        self.record_task(Event::Ready, &task);
         match self.source.get() {
             Source::Poll if why == Why::Woken => {
                 let mut task = Some(task);
@@ -382,6 +413,7 @@ impl Worker {
                 let counters = &self.slot().counters;
                 counters.steals.add(1);
                 counters.stolen.add(1 + self.deque.len() as u64);
+                self.record(Event::Steal, 1 + self.deque.len());
                 return Some(task);
             }
         }
@@ -431,6 +463,7 @@ impl Worker {
     /// Every now and then on a busy worker: the clock, the poller, the timers, the injector.
     #[cold]
     fn maintain(&self) {
+        self.record(Event::Maintain, 0);
         let now = clock::now();
         let elapsed = now.duration_since(self.looked.replace(now));
         self.slot().counters.busy_ns.add(elapsed.as_nanos() as u64);
@@ -479,6 +512,7 @@ impl Worker {
         let busy = clock::now().duration_since(self.looked.get());
         self.slot().counters.busy_ns.add(busy.as_nanos() as u64);
         self.slot().counters.parks.add(1);
+        self.record(Event::Park, 0);
         // Both after the fence in `Idle::sleep`: who leaves the turn for good either sees us asleep, or
         // we get it; who puts a timer into this wheel from outside either sees us asleep, or we see
         // its timer.
@@ -520,6 +554,7 @@ impl Worker {
         self.looked.set(clock::now());
         self.ticks.set(self.interval.get());
         let fired = self.expire();
+        self.record(Event::Unpark, fired);
         self.nap.set(next_nap(self.nap.get(), fired));
         self.share();
     }

@@ -271,6 +271,7 @@ fn is_on() -> bool {
 }
 
 #[cold]
+#[inline(never)]
 fn is_on_or_unasked() -> bool {
     if in_model() {
         return false;
@@ -294,46 +295,71 @@ fn key<T>(of: *const T) -> usize {
     of.addr()
 }
 
+// What callers inline is the look at the switch, and nothing that needs room on their stacks.
+
 /// The lock `L` with these permits is held from here on.
 #[inline]
 pub(super) fn held<L: ?Sized>(lock: &Permits) {
     if is_on() {
-        let user = LockUser::current();
-        let mut book = BOOK.lock();
-        let lock = book.locks.entry(key(lock)).or_default();
-        lock.name = Some(std::any::type_name::<L>());
-        lock.holders.push(user);
+        note_held(key(lock), std::any::type_name::<L>());
     }
+}
+
+#[cold]
+#[inline(never)]
+fn note_held(lock: usize, name: &'static str) {
+    let user = LockUser::current();
+    let mut book = BOOK.lock();
+    let lock = book.locks.entry(lock).or_default();
+    lock.name = Some(name);
+    lock.holders.push(user);
 }
 
 /// A hold has ended.
 #[inline]
 pub(super) fn given_back(lock: &Permits) {
     if is_on() {
-        BOOK.lock().remove_holder(key(lock), &LockUser::current());
+        note_given_back(key(lock));
     }
+}
+
+#[cold]
+#[inline(never)]
+fn note_given_back(lock: usize) {
+    let user = LockUser::current();
+    BOOK.lock().remove_holder(lock, &user);
 }
 
 /// A future waits. Under the lock of the queue.
 #[inline]
 pub(super) fn waits(lock: &Permits, waiter: &Waiter) {
     if is_on() {
-        let (lock, user) = (key(lock), LockUser::current());
-        let wait = Wait { lock, user, since: clock::now(), granted: None, is_reported: false };
-        let mut book = BOOK.lock();
-        book.locks.entry(lock).or_default().waiting += 1;
-        book.waits.insert(key(ptr::from_ref(waiter)), wait);
+        note_wait(key(lock), key(ptr::from_ref(waiter)));
     }
+}
+
+#[cold]
+#[inline(never)]
+fn note_wait(lock: usize, waiter: usize) {
+    let (user, since) = (LockUser::current(), clock::now());
+    let mut book = BOOK.lock();
+    book.locks.entry(lock).or_default().waiting += 1;
+    book.waits.insert(waiter, Wait { lock, user, since, granted: None, is_reported: false });
 }
 
 /// A wait was granted, and its future has not looked. Under the lock of the queue.
 #[inline]
 pub(super) fn granted(waiter: Option<*const Waiter>) {
     if is_on() {
-        let mut book = BOOK.lock();
-        if let Some(wait) = waiter.and_then(|waiter| book.waits.get_mut(&key(waiter))) {
-            wait.granted = Some(clock::now());
-        }
+        note_granted(waiter.map_or(0, key));
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn note_granted(waiter: usize) {
+    if let Some(wait) = BOOK.lock().waits.get_mut(&waiter) {
+        wait.granted = Some(clock::now());
     }
 }
 
@@ -341,13 +367,19 @@ pub(super) fn granted(waiter: Option<*const Waiter>) {
 #[inline]
 pub(super) fn ended(waiter: &Waiter) {
     if is_on() {
-        let mut book = BOOK.lock();
-        let Some(wait) = book.waits.remove(&key(ptr::from_ref(waiter))) else { return };
-        if let Some(lock) = book.locks.get_mut(&wait.lock) {
-            lock.waiting -= 1;
-        }
-        book.tidy(wait.lock);
+        note_end(key(ptr::from_ref(waiter)));
     }
+}
+
+#[cold]
+#[inline(never)]
+fn note_end(waiter: usize) {
+    let mut book = BOOK.lock();
+    let Some(wait) = book.waits.remove(&waiter) else { return };
+    if let Some(lock) = book.locks.get_mut(&wait.lock) {
+        lock.waiting -= 1;
+    }
+    book.tidy(wait.lock);
 }
 
 fn look_now_and_then() {

@@ -89,7 +89,7 @@ pub struct Given {
     pub name: Option<Box<str>>,
     /// What happens if it panics, if not the runtime's default.
     pub on_panic: Option<UnhandledPanic>,
-    /// Whether there is a [`Record`] of it.
+    /// Whether a record of it is kept.
     pub recorded: bool,
 }
 

@@ -205,13 +205,17 @@ rows! {
     "tasks/blocking/pool::submit" => |cut| {
         let pool = Pool::builder().max_threads(1).max_queue(1).build();
         let (free, running, queued) = fill(&pool).await;
+        let mut behind = super::task(pool.submit(|| 3));
         cut.of(pool.submit(|| panic!("nobody submits it")), async {
+            // Waiting behind it: whom the free place is for if nobody else takes it.
+            behind.pending();
             free.send(()).unwrap();
             running.await.unwrap();
             assert_eq!(queued.await.unwrap(), 1);
         })
         .await;
-        assert_eq!(pool.try_spawn(|| 3).unwrap().await.unwrap(), 3);
+        until(|| behind.wakes() > 0).await;
+        assert_eq!(behind.ready().await.unwrap(), 3);
     }
     "tasks/blocking/pool::run" => |cut| {
         let pool = Pool::builder().max_threads(1).max_queue(1).build();

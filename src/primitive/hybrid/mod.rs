@@ -37,6 +37,7 @@ pub mod thread;
 pub(crate) mod watch;
 
 pub use super::real::StaticMutex;
+pub(crate) use super::real::ticks;
 pub use cell::UnsafeCell;
 pub(crate) use local::local;
 pub use local::{AccessError, Local};

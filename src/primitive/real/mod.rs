@@ -3,6 +3,7 @@
 pub(crate) mod explore;
 pub(crate) mod poll;
 mod spin;
+mod ticks;
 pub(crate) mod watch;
 
 /// A lock for statics. Models do not see it.
@@ -10,6 +11,7 @@ pub use parking_lot::Mutex as StaticMutex;
 pub(crate) use parking_lot::{Mutex, MutexGuard};
 pub(crate) use spin::{SpinGuard, SpinLock};
 pub(crate) use std::sync::Arc;
+pub(crate) use ticks::ticks;
 
 /// Atomics and fences.
 pub(crate) mod atomic {
