@@ -102,6 +102,8 @@ impl Rounds {
     pub(super) fn leave(&self, shared: &Arc<Shared>) {
         let gone = self.state.lock().take(|monitor| monitor.is_of(shared));
         drop(gone);
+        // The thread may doze for as long as that runtime sleeps.
+        self.bed.someone_awake();
     }
 
     fn go(&self) {
@@ -116,8 +118,12 @@ impl Rounds {
             match then {
                 Then::Sleep(time) => self.bed.sleep(time),
                 Then::Doze(time) => {
-                    self.bed
-                        .doze(time, || self.state.lock().monitors.iter().all(Monitor::is_quiet));
+                    self.bed.doze(time, || {
+                        let state = self.state.lock();
+                        // The last runtime may have left since the round: then there is a time to wait.
+                        let is_known = time.is_some() || !state.monitors.is_empty();
+                        is_known && state.monitors.iter().all(Monitor::is_quiet)
+                    });
                     self.state.lock().calm = 0;
                 }
                 Then::End => return,
