@@ -207,9 +207,15 @@ impl Builder {
     /// let runtime = reiver::runtime::Builder::new_current_thread()
     ///     .on_thread_park(|| _ = SLEEPS.fetch_add(1, Relaxed))
     ///     .build()?;
-    /// runtime.block_on(reiver::time::sleep(std::time::Duration::from_millis(1)));
-    /// assert!(SLEEPS.load(Relaxed) > 0);
-    /// # Ok::<(), std::io::Error>(())
+    /// let (tx, rx) = reiver::sync::oneshot::channel();
+    /// std::thread::spawn(move || {
+    ///     while SLEEPS.load(Relaxed) == 0 {
+    ///         std::thread::yield_now();
+    ///     }
+    ///     tx.send(())
+    /// });
+    /// runtime.block_on(rx)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn on_thread_park<F: Fn() + Send + Sync + 'static>(&mut self, f: F) -> &mut Self {
         self.hooks.park = Some(Arc::new(f));
