@@ -54,12 +54,13 @@ fn fill(mut write: impl FnMut(&[u8]) -> std::io::Result<usize>) -> usize {
     }
 }
 
-/// Writes until there is no room and nothing moves any more.
-async fn fill_up(stream: &TcpStream) -> usize {
-    let mut filled = fill(|bytes| stream.try_write(bytes));
+/// Writes until there is no room and nothing moves any more: the kernel may say that there is room for as long
+/// as there was, and later.
+async fn fill_up(mut write: impl FnMut(&[u8]) -> std::io::Result<usize>) -> usize {
+    let mut filled = fill(&mut write);
     loop {
         reiver::time::sleep(std::time::Duration::from_millis(5)).await;
-        match fill(|bytes| stream.try_write(bytes)) {
+        match fill(&mut write) {
             0 => return filled,
             more => filled += more,
         }
@@ -142,7 +143,7 @@ rows! {
     }
     "net/tcp/stream::AsyncWrite" => |cut| {
         let (mut here, mut there) = tcp().await;
-        let filled = fill_up(&here).await;
+        let filled = fill_up(|bytes| here.try_write(bytes)).await;
         cut.of(here.write(b"x"), drain(&mut there, filled)).await;
         here.write_all(b"y").await.unwrap();
         assert_eq!(there.read_u8().await.unwrap(), b'y', "what was given up was not written");
@@ -168,7 +169,7 @@ rows! {
     }
     "net/methods::writable" => |cut| {
         let (here, there) = tcp().await;
-        let filled = fill_up(&here).await;
+        let filled = fill_up(|bytes| here.try_write(bytes)).await;
         cut.of(here.writable(), drain(there, filled)).await;
         here.writable().await.unwrap();
     }
@@ -193,7 +194,7 @@ rows! {
     }
     "net/split::writable" => |cut| {
         let (here, there) = tcp().await;
-        let filled = fill_up(&here).await;
+        let filled = fill_up(|bytes| here.try_write(bytes)).await;
         let (_read, write) = here.into_split();
         cut.of(write.writable(), drain(there, filled)).await;
         write.writable().await.unwrap();
@@ -343,7 +344,7 @@ rows! {
     }
     "net/unix/pipe::writable" => |cut| {
         let (mut tx, rx) = pipe::pipe().unwrap();
-        let filled = fill(|bytes| tx.try_write(bytes));
+        let filled = fill_up(|bytes| tx.try_write(bytes)).await;
         cut.of(tx.writable(), drain(rx, filled)).await;
         tx.writable().await.unwrap();
         // Its reader is gone.
@@ -371,13 +372,15 @@ rows! {
     }
     "net/async_fd::writable" => |cut| {
         let (fd, mut there) = fd();
-        let filled = fill(|bytes| fd.try_io(Interest::WRITABLE, |mut fd| fd.write(bytes)));
+        let write = |bytes: &[u8]| fd.try_io(Interest::WRITABLE, |mut fd| fd.write(bytes));
+        let filled = fill_up(write).await;
         cut.of(fd.writable(), async { there.read_exact(&mut vec![0; filled]).unwrap() }).await;
         fd.writable().await.unwrap().retain_ready();
     }
     "net/async_fd::writable_mut" => |cut| {
         let (mut fd, mut there) = fd();
-        let filled = fill(|bytes| fd.try_io(Interest::WRITABLE, |mut fd| fd.write(bytes)));
+        let write = |bytes: &[u8]| fd.try_io(Interest::WRITABLE, |mut fd| fd.write(bytes));
+        let filled = fill_up(write).await;
         cut.of(fd.writable_mut(), async { there.read_exact(&mut vec![0; filled]).unwrap() }).await;
         fd.writable_mut().await.unwrap().retain_ready();
     }
