@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --features offload --example offload
 //! ```
+// ci:
 
 #[cfg(target_os = "linux")]
 mod jobs {

@@ -10,12 +10,11 @@
 use crate::reactor::{Events, Reactor};
 use crate::timer::{Clock, Timers, tick};
 use crate::util::try_lock::{TryGuard, TryLock};
-use std::io;
 use std::time::Duration;
 
 /// The poller and the timers of one runtime.
 #[derive(Debug)]
-pub(crate) struct Driver {
+pub struct Driver {
     pub(crate) reactor: Reactor,
     pub(crate) timers: Timers,
     /// What the poller reports into; whoever has it locked has the turn.
@@ -24,33 +23,33 @@ pub(crate) struct Driver {
 
 /// The right to wait in the poller and to dispatch what it reports.
 #[must_use = "nobody else can wait in the poller until it is dropped"]
-pub(crate) struct Turn<'a> {
+pub struct Turn<'a> {
     driver: &'a Driver,
     events: TryGuard<'a, Events>,
 }
 
 impl Driver {
-    /// A driver for `homes` slots, with a clock that shows real time.
-    ///
-    /// # Errors
-    ///
-    /// If the poller cannot be created: out of descriptors, for example.
-    pub(crate) fn new(homes: usize) -> io::Result<Self> {
-        Ok(Self {
-            reactor: Reactor::new(homes)?,
+    /// A driver for `homes` slots, with a clock that shows real time. `opened` is called when there is
+    /// something to wait for in the poller, from whatever thread that comes.
+    pub fn new(homes: usize, opened: impl Fn() + Send + Sync + 'static) -> Self {
+        Self {
+            reactor: Reactor::new(homes, opened),
             timers: Timers::new(homes, Clock::new()),
             events: TryLock::new(Events::new()),
-        })
+        }
     }
 
-    /// Takes the turn, if it is free.
-    pub(crate) fn try_turn(&self) -> Option<Turn<'_>> {
+    /// Takes the turn, if there is one and it is free.
+    pub fn try_turn(&self) -> Option<Turn<'_>> {
+        if !self.reactor.is_open() {
+            return None;
+        }
         self.events.try_lock().map(|events| Turn { driver: self, events })
     }
 
-    /// Whether somebody has the turn.
-    pub(crate) fn is_turn_taken(&self) -> bool {
-        self.events.is_taken()
+    /// Whether the poller has nobody who waits in it and needs somebody.
+    pub fn is_deserted(&self) -> bool {
+        self.reactor.is_open() && !self.events.is_taken()
     }
 
     /// Makes the holder of the turn return from the poller.
@@ -58,7 +57,7 @@ impl Driver {
     /// # Panics
     ///
     /// If the system refuses to write to an eventfd: a descriptor of ours was closed by someone else.
-    pub(crate) fn notify(&self) {
+    pub fn notify(&self) {
         self.reactor.notify().expect("the poller's own descriptor was closed by someone else");
     }
 
@@ -105,7 +104,7 @@ impl Turn<'_> {
     /// # Panics
     ///
     /// If the poller fails: a descriptor of ours was closed by someone else.
-    pub(crate) fn run(&mut self, timeout: Option<Duration>) {
+    pub fn run(&mut self, timeout: Option<Duration>) {
         let reactor = &self.driver.reactor;
         let found = self.events.with(|events| reactor.turn(events, timeout));
         found.expect("the poller's own descriptor was closed by someone else");

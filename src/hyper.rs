@@ -11,6 +11,7 @@
 //! `examples/service.rs` is a whole service. HTTP/2 needs [`HyperExecutor`] too.
 
 use crate::io::{AsyncRead, AsyncWrite, ReadBuf};
+use crate::runtime::Handle;
 use crate::time::{Instant, Sleep, sleep, sleep_until};
 use ::hyper::rt::{self, Executor, ReadBufCursor, Timer};
 use pin_project_lite::pin_project;
@@ -20,15 +21,19 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-/// Spawns hyper's background futures on the current runtime.
-#[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
-pub struct HyperExecutor;
+/// Spawns hyper's background futures, on the current runtime or [on one](Self::on) that is given.
+#[derive(Debug, Clone, Default)]
+pub struct HyperExecutor(Option<Handle>);
 
 impl HyperExecutor {
-    /// An executor.
+    /// An executor that spawns on the runtime in whose context it is asked.
     pub fn new() -> Self {
-        Self
+        Self(None)
+    }
+
+    /// An executor that spawns on that runtime, wherever it is asked.
+    pub fn on(handle: Handle) -> Self {
+        Self(Some(handle))
     }
 }
 
@@ -38,38 +43,56 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, future: F) {
-        crate::tasks::spawn(future);
+        match &self.0 {
+            Some(handle) => drop(handle.spawn(future)),
+            None => drop(crate::tasks::spawn(future)),
+        }
     }
 }
 
-/// Gives hyper reiver's timers.
-#[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
-pub struct HyperTimer;
+/// Gives hyper reiver's timers: those of the runtime in whose context they are polled, or
+/// [of one](Self::on) that is given.
+#[derive(Debug, Clone, Default)]
+pub struct HyperTimer(Option<Handle>);
 
 impl HyperTimer {
-    /// A timer.
+    /// Timers of the current runtime.
     pub fn new() -> Self {
-        Self
+        Self(None)
+    }
+
+    /// Timers of that runtime, under any executor.
+    pub fn on(handle: Handle) -> Self {
+        Self(Some(handle))
+    }
+
+    /// In the context of its runtime, whose clock may be a test's.
+    fn entered<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _entered = self.0.as_ref().map(Handle::enter);
+        f()
+    }
+
+    fn boxed(&self, sleep: Sleep) -> Pin<Box<dyn rt::Sleep>> {
+        Box::pin(HyperSleep { sleep, home: self.clone() })
     }
 }
 
 impl Timer for HyperTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn rt::Sleep>> {
-        Box::pin(HyperSleep { sleep: sleep(duration) })
+        self.boxed(self.entered(|| sleep(duration)))
     }
 
     fn sleep_until(&self, deadline: std::time::Instant) -> Pin<Box<dyn rt::Sleep>> {
-        Box::pin(HyperSleep { sleep: sleep_until(deadline.into()) })
+        self.boxed(sleep_until(deadline.into()))
     }
 
     fn now(&self) -> std::time::Instant {
-        Instant::now().into_std()
+        self.entered(Instant::now).into_std()
     }
 
     fn reset(&self, sleep: &mut Pin<Box<dyn rt::Sleep>>, deadline: std::time::Instant) {
         match sleep.as_mut().downcast_mut_pin::<HyperSleep>() {
-            Some(sleep) => sleep.project().sleep.reset(deadline.into()),
+            Some(sleep) => self.entered(|| sleep.project().sleep.reset(deadline.into())),
             None => *sleep = self.sleep_until(deadline),
         }
     }
@@ -79,6 +102,7 @@ pin_project! {
     struct HyperSleep {
         #[pin]
         sleep: Sleep,
+        home: HyperTimer,
     }
 }
 
@@ -86,7 +110,8 @@ impl Future for HyperSleep {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.project().sleep.poll(cx)
+        let this = self.project();
+        this.home.entered(|| this.sleep.poll(cx))
     }
 }
 

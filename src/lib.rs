@@ -34,6 +34,7 @@
 //! | check that a test ends in time and leaves nothing behind | [`testing`] |
 //! | compute in other processes, which may crash or be killed | the feature `offload` |
 //! | hyper | the feature `hyper` |
+//! | see tasks in `tracing` or tokio-console | the feature `tracing` |
 //! | what you know from tokio or asyncio | [`docs`] |
 //! | test every order of your tasks | [`docs::testing`] |
 //!
@@ -109,8 +110,25 @@ pub mod internals {
     pub mod blocking {
         pub use crate::blocking::*;
     }
+    pub mod driver {
+        pub use crate::driver::{Driver, Turn};
+        use crate::runtime::Handle;
+
+        /// Makes the poller, as the first registration does.
+        pub fn open(runtime: &Handle) {
+            runtime.shared().driver.reactor.open().expect("a double needs no descriptor");
+        }
+
+        /// Whether nobody waits in the poller, and somebody should.
+        pub fn is_deserted(runtime: &Handle) -> bool {
+            runtime.shared().driver.is_deserted()
+        }
+    }
     pub mod explore {
         pub use crate::explore::choices;
+    }
+    pub mod offload {
+        pub use crate::offload::offer::*;
     }
     pub mod primitive {
         pub use crate::primitive::*;
@@ -135,5 +153,6 @@ pub mod internals {
     }
     pub mod util {
         pub use crate::util::outbox::*;
+        pub use crate::util::ring::*;
     }
 }

@@ -1,9 +1,11 @@
 //! What tasks know and inherit: inherited locals, `current`, `all_tasks`, calls at a time.
 
-use reiver::runtime::{Builder, Handle};
+use reiver::hyper::{HyperExecutor, HyperTimer};
+use reiver::runtime::{Builder, Handle, Runtime};
 use reiver::sync::mpsc;
 use reiver::task::{self, AccessError, JoinSet, LocalSet, spawn_local};
 use reiver::time::{Duration, Instant, sleep};
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -219,4 +221,58 @@ fn calls_are_made_in_their_order_and_at_their_time() {
         sleep(second).await;
         assert!(task::all_tasks().is_empty());
     });
+}
+
+/// A future with a home finds it under an executor that knows no runtime, and inside another runtime.
+#[test]
+fn a_wrapped_future_has_its_runtime_everywhere() {
+    let home = Builder::new_multi_thread().worker_threads(1).name("home").build().unwrap();
+    let errand = |home: &Runtime| {
+        home.handle().wrap(async {
+            reiver::time::sleep(Duration::from_millis(1)).await;
+            let name = reiver::spawn(async { Handle::current().name().map(str::to_owned) });
+            name.await.unwrap()
+        })
+    };
+    assert_eq!(executor(errand(&home)).as_deref(), Some("home"));
+    assert!(Handle::try_current().is_err());
+    let other = Builder::new_current_thread().name("other").build().unwrap();
+    let (errand, own) = (errand(&home), async { Handle::current().name().map(str::to_owned) });
+    let names = other.block_on(async { (errand.await, own.await) });
+    assert_eq!((names.0.as_deref(), names.1.as_deref()), (Some("home"), Some("other")));
+    drop(other);
+}
+
+#[test]
+fn hyper_gets_timers_and_tasks_of_a_given_runtime() {
+    use hyper::rt::{Executor, Timer};
+    let home = Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let timer = HyperTimer::on(home.handle().clone());
+    let begin = timer.now();
+    let mut nap = timer.sleep(Duration::from_secs(600));
+    timer.reset(&mut nap, begin + Duration::from_millis(1));
+    executor(nap);
+    assert!(timer.now() >= begin + Duration::from_millis(1));
+    let (tx, rx) = std::sync::mpsc::channel();
+    HyperExecutor::on(home.handle().clone())
+        .execute(async move { tx.send(Handle::current().id()) });
+    assert_eq!(rx.recv().unwrap(), home.handle().id());
+}
+
+/// An executor of ten lines, which knows no runtime.
+fn executor<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut std::task::Context::from_waker(&waker)) {
+            std::task::Poll::Ready(output) => return output,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
 }

@@ -90,7 +90,7 @@ fn one_of_each(runtime: &Runtime) -> (Vec<(&'static str, WaitKind)>, Box<dyn Sen
         let queue = queue.clone();
         async move { queue.get().await }
     });
-    let mutex = Arc::new(Mutex::new(()));
+    let mutex = Arc::new(Mutex::new(()).named(&"accounts"));
     let guard = mutex.clone().try_lock_owned().unwrap();
     waits!(Mutex, "mutex", {
         let mutex = mutex.clone();
@@ -184,6 +184,12 @@ fn every_task_says_what_kind_of_thing_it_waits_for() {
             let address = |name| tasks[name].waiting().unwrap().address();
             assert_eq!(address("mutex"), address("mutex again"));
             assert_ne!(address("mutex"), address("semaphore"));
+            let mutex = tasks["mutex"].waiting().unwrap();
+            assert_eq!(
+                (mutex.name(), tasks["rwlock"].waiting().unwrap().name()),
+                (Some("accounts"), None)
+            );
+            assert!(mutex.to_string().starts_with("a mutex \"accounts\" 0x"), "{mutex}");
             assert_eq!(tasks["join"].waiting().unwrap().task(), Some(tasks["child"].id()));
             let job = runtime.handle().blocking_jobs()[0].task().id();
             assert_eq!(tasks["job"].waiting().unwrap().task(), Some(job));

@@ -106,8 +106,8 @@ fn the_service() {
     let count = room(1);
     let mut service = Service::start();
     let pid = service.process.id();
-    // One for each connection, and that of the question.
-    let connections = || service.tasks() - 1;
+    // One for each connection, that of the question, and the service's own.
+    let connections = || service.tasks() - 2;
     eventually("it is idle", || connections() == 0);
     let before = resident(pid);
     let mut clients = clients(count, service.address);

@@ -20,8 +20,12 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 fn watched() -> mpsc::Receiver<StuckLock> {
+    watched_for(PATIENCE)
+}
+
+fn watched_for(patience: Duration) -> mpsc::Receiver<StuckLock> {
     let (tell, told) = mpsc::channel();
-    watch_locks(PATIENCE, move |stuck| drop(tell.send(stuck.clone()))).unwrap();
+    watch_locks(patience, move |stuck| drop(tell.send(stuck.clone()))).unwrap();
     told
 }
 
@@ -48,7 +52,8 @@ fn tasks_that_wait_for_each_other_are_named_once() {
     let _alone = alone();
     let told = watched();
     let runtime = two();
-    let locks: Arc<[Mutex<u8>; 3]> = Arc::new([Mutex::new(0), Mutex::new(1), Mutex::new(2)]);
+    let locks: Arc<[Mutex<u8>; 3]> =
+        Arc::new([Mutex::new(0).named(&"zeroth"), Mutex::new(1), Mutex::new(2)]);
     let barrier = Arc::new(reiver::sync::Barrier::new(3));
     for (at, name) in ["first", "second", "third"].into_iter().enumerate() {
         let (locks, barrier) = (locks.clone(), barrier.clone());
@@ -63,6 +68,12 @@ fn tasks_that_wait_for_each_other_are_named_once() {
     let text = stuck.to_string();
     assert!(text.contains("\"first\" (spawned at tests/lock_debug.rs:"), "{text}");
     assert!(text.contains("waits for Mutex<u8> at 0x"), "{text}");
+    // A name moves with its lock.
+    assert!(text.contains("waits for Mutex<u8> \"zeroth\" at 0x"), "{text}");
+    let StuckLock::Deadlock { cycle, .. } = &stuck else { panic!("{stuck}") };
+    let mut names: Vec<_> = cycle.iter().map(|(_, lock)| lock.name()).collect();
+    names.sort();
+    assert_eq!(names, [None, None, Some("zeroth")]);
     // Somebody who only waits behind it is not a part of it.
     let behind = locks.clone();
     named(&runtime, "behind", async move { drop(behind[0].lock().await) });
@@ -74,7 +85,7 @@ fn a_task_that_waits_for_itself_is_named() {
     let _alone = alone();
     let told = watched();
     let runtime = two();
-    let lock = Arc::new(RwLock::new(String::new()));
+    let lock = Arc::new(RwLock::new(String::new()).named(&"text"));
     let (reader, writer) = (lock.clone(), lock);
     let (is_read, written) = reiver::sync::oneshot::channel();
     let (asked, has_asked) = reiver::sync::oneshot::channel();
@@ -98,7 +109,7 @@ fn a_task_that_waits_for_itself_is_named() {
     });
     let stuck = told.recv_timeout(LONG).unwrap();
     assert_eq!(cycle(&stuck), ["reader"]);
-    assert!(stuck.to_string().contains("RwLock<alloc::string::String>"), "{stuck}");
+    assert!(stuck.to_string().contains("RwLock<alloc::string::String> \"text\" at"), "{stuck}");
 }
 
 #[test]
@@ -130,7 +141,8 @@ fn a_lock_granted_to_a_future_that_is_not_polled_is_named() {
     assert!(told.recv_timeout(3 * PATIENCE).is_err(), "it is told once");
     drop((runtime, lock));
     // A semaphore has no holders, and its futures may be left as well.
-    let semaphore = Semaphore::new(1);
+    static SEMAPHORE: Semaphore = Semaphore::const_new(1).named(&"places");
+    let semaphore = &SEMAPHORE;
     let held = semaphore.try_acquire().unwrap();
     let runtime = two();
     runtime.block_on(async {
@@ -142,7 +154,7 @@ fn a_lock_granted_to_a_future_that_is_not_polled_is_named() {
         drop(held);
         let stuck = told.recv_timeout(LONG).unwrap();
         assert!(matches!(&stuck, StuckLock::Futurelock { owner, .. } if owner.id().is_none()));
-        assert!(stuck.to_string().contains("a lock, semaphore or channel at"), "{stuck}");
+        assert!(stuck.to_string().contains("Semaphore \"places\" at"), "{stuck}");
         assert!(kept.await.is_ok());
         assert!(behind.await.is_ok());
     });
@@ -151,7 +163,9 @@ fn a_lock_granted_to_a_future_that_is_not_polled_is_named() {
 #[test]
 fn what_goes_on_is_not_reported() {
     let _alone = alone();
-    let told = watched();
+    // Far more than the waits below take on a busy machine.
+    let patience = 5 * PATIENCE;
+    let told = watched_for(patience);
     let runtime = two();
     let locks = Arc::new([Mutex::new(0), Mutex::new(0)]);
     // Long holds that end, and waits that are given up, which would be a deadlock otherwise.
@@ -168,14 +182,14 @@ fn what_goes_on_is_not_reported() {
         })
         .collect();
     let held = runtime.block_on(locks[0].lock());
-    runtime.block_on(sleep(3 * PATIENCE));
+    runtime.block_on(sleep(2 * patience));
     drop(held);
     runtime.block_on(async {
         for task in tasks {
             task.await.unwrap();
         }
     });
-    assert!(told.recv_timeout(2 * PATIENCE).is_err());
+    assert!(told.recv_timeout(2 * patience).is_err());
 }
 
 #[test]

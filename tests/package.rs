@@ -29,11 +29,12 @@ fn version(text: &str) -> Version {
 /// What each `name version` asks for. Packages are told from the other objects of the text by their
 /// first two members.
 fn asked() -> BTreeMap<String, Version> {
-    // Of this platform: what others need has not been downloaded.
+    // Of this platform: what others need is not downloaded. What only other packages of the workspace need may
+    // be now, if this is the first thing that anybody has run here.
     let about = cargo(&["-vV"]);
     let host = about.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
     let host = format!("--filter-platform={host}");
-    let text = cargo(&["metadata", "--format-version=1", "--offline", "--locked", &host]);
+    let text = cargo(&["metadata", "--format-version=1", "--locked", &host]);
     let mut found = BTreeMap::new();
     let mut package = None;
     for piece in text.split("\"name\":\"").skip(1) {
@@ -61,7 +62,7 @@ fn the_oldest_rust_is_what_the_dependencies_ask_for() {
         "-p",
         "reiver",
         "--edges=normal",
-        "--features=hyper,futures-io,stream",
+        "--features=hyper,futures-io,stream,tracing",
         "--prefix=none",
         "--format={p}",
     ]);

@@ -1,7 +1,11 @@
 //! Children: streams, ends, zombies, descriptors. `/proc` tells what is left of them.
 #![cfg(target_os = "linux")]
 
+#[path = "support/net.rs"]
+mod support;
+
 use reiver::io::{AsyncReadExt, AsyncWriteExt};
+use reiver::net::UnixStream;
 use reiver::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 use reiver::runtime::{Builder, Runtime};
 use reiver::signal::unix::SignalKind;
@@ -9,6 +13,7 @@ use reiver::time::{Duration, sleep, timeout};
 use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::{Mutex, MutexGuard};
+use support::{no_more_descriptors_than, open_descriptors, runtimes};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -16,14 +21,6 @@ const MS: Duration = Duration::from_millis(1);
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-fn runtimes() -> [Runtime; 3] {
-    [
-        Builder::new_current_thread().build().unwrap(),
-        Builder::new_multi_thread().worker_threads(1).build().unwrap(),
-        Builder::new_multi_thread().worker_threads(2).build().unwrap(),
-    ]
 }
 
 fn cat() -> Command {
@@ -57,20 +54,10 @@ fn children() -> usize {
     tasks.map(|task| of(task.unwrap()).split_whitespace().count()).sum()
 }
 
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
-/// Waits until there are no more than there were: what a runtime does besides, such as a report of a slow
-/// poll, may have some for a moment, before and after.
-fn no_more_descriptors_than(before: usize) {
-    for _ in 0..10_000 {
-        if descriptors() <= before {
-            return;
-        }
-        std::thread::sleep(MS);
-    }
-    panic!("{} descriptors are left", descriptors() - before);
+/// What is open when the first child, or socket, has brought the poller, which stays.
+fn descriptors_with_poller(runtime: &Runtime) -> usize {
+    runtime.block_on(async { drop(UnixStream::pair().unwrap()) });
+    open_descriptors()
 }
 
 #[test]
@@ -286,7 +273,7 @@ fn a_child_that_outlives_its_runtime_is_reaped_with_the_next() {
 fn two_hundred_children_at_once_leave_nothing() {
     let _alone = alone();
     for runtime in runtimes() {
-        let before = descriptors();
+        let before = descriptors_with_poller(&runtime);
         runtime.block_on(async {
             // All wait for their input to end, so all live at once.
             let mut children_: Vec<Child> = Vec::new();
@@ -329,7 +316,7 @@ fn a_thousand_children_end_at_once_and_leave_nothing() {
         Builder::new_current_thread().build().unwrap(),
         Builder::new_multi_thread().worker_threads(2).build().unwrap(),
     ] {
-        let before = descriptors();
+        let before = descriptors_with_poller(&runtime);
         runtime.block_on(async {
             // All have one input, whose end ends them.
             let (input, end) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();

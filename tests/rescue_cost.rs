@@ -166,8 +166,9 @@ fn cpu() -> Duration {
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
+/// At most 1 ns a poll and 2 % of the CPU time of a message.
 #[test]
-#[ignore = "a measurement"]
+#[ignore = "a measurement, for a machine with nothing else to do"]
 fn the_cost_of_on_against_off() {
     let mut best = [(f64::MAX, f64::MAX); 2];
     for _ in 0..7 {
@@ -182,4 +183,5 @@ fn the_cost_of_on_against_off() {
     let [off, on] = best;
     println!("a poll: {:.2} ns off, {:.2} ns on", off.0, on.0);
     println!("CPU time of a message: {:.0} ns off, {:.0} ns on", off.1, on.1);
+    assert!(on.0 <= off.0 + 1.0 && on.1 <= 1.02 * off.1);
 }

@@ -1,6 +1,8 @@
 //! What the scheduler promises, seen from outside.
 
-use reiver::runtime::{Builder, Handle, Runtime, RuntimeFlavor, is_rt_shutdown_err, worker_index};
+use reiver::runtime::{
+    Builder, Handle, Rescue, Runtime, RuntimeFlavor, is_rt_shutdown_err, worker_index,
+};
 use reiver::task::{self, yield_now};
 use reiver::time::sleep;
 use std::collections::HashSet;
@@ -433,6 +435,8 @@ fn thread_hooks_and_names() {
         .worker_threads(2)
         .thread_name("raider")
         .thread_stack_size(256 * 1024)
+        // The tasks block: a stand-in would be counted too.
+        .rescue(Rescue::Off)
         .on_thread_start(move || {
             assert!(Handle::try_current().is_ok());
             started.0.fetch_add(1, SeqCst);
@@ -553,7 +557,9 @@ fn runtimes_have_names_and_numbers() {
 fn workers_know_their_index_and_guests_have_none() {
     assert_eq!(worker_index(), None);
     assert_eq!(one().block_on(async { worker_index() }), Some(0));
-    let runtime = two();
+    // A stand-in would be a guest.
+    let runtime =
+        Builder::new_multi_thread().worker_threads(2).rescue(Rescue::Off).build().unwrap();
     assert_eq!(runtime.block_on(async { worker_index() }), None);
     // Each of the two is seen, since a task holds its worker until the other has come.
     let barrier = Arc::new(Barrier::new(2));

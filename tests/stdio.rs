@@ -4,12 +4,14 @@ mod support;
 
 use reiver::io::{self, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use reiver::runtime::{Builder, Runtime};
-use reiver::time::{Duration, timeout};
-use std::io::{Read, Write};
+use reiver::time::{Duration, sleep, timeout};
+use std::future::Future;
+use std::io::{BufRead, Read, Write};
 use std::pin::pin;
 use std::process::{Child, Command, Stdio};
+use std::task::Poll;
 use std::time::Instant;
-use support::Poller;
+use support::{Poller, Task, task};
 
 const ROLE: &str = "REIVER_STDIO_ROLE";
 
@@ -72,6 +74,8 @@ fn the_child() {
             "no flush" => runtime.block_on(no_flush()),
             "nobody reads" => runtime.block_on(nobody_reads()),
             "closed" => runtime.block_on(closed()),
+            "cut reads" => runtime.block_on(cut_reads()),
+            "cut writes" => runtime.block_on(cut_writes()),
             _ => unreachable!("{role}"),
         }
         drop(runtime);
@@ -253,6 +257,120 @@ fn a_reader_that_is_gone_is_an_error() {
     drop(child.stdout.take());
     drop(child.stdin.take());
     assert_eq!(code(child), 7);
+}
+
+/// Where a future is dropped: as in the cancellation matrix, whose rows these are. They take a process each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    Unpolled,
+    Waiting,
+    Granted,
+}
+
+const CUTS: [Cut; 3] = [Cut::Unpolled, Cut::Waiting, Cut::Granted];
+
+/// Waits until something has woken it.
+async fn granted<F: Future>(task: &Task<F>) {
+    while task.wakes() == 0 {
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+async fn cut_reads() {
+    begin().await;
+    for cut in CUTS {
+        let (mut input, mut buf) = (io::stdin(), [0; 1]);
+        let mut task = task(input.read(&mut buf));
+        if cut != Cut::Unpolled {
+            task.pending();
+        }
+        if cut != Cut::Granted {
+            drop(task);
+            eprintln!("now");
+        } else {
+            eprintln!("now");
+            granted(&task).await;
+            drop(task);
+        }
+        // By the same handle and by another.
+        let mut both = [0; 2];
+        input.read_exact(&mut both[..1]).await.unwrap();
+        io::stdin().read_exact(&mut both[1..]).await.unwrap();
+        assert_eq!(&both, b"ab", "{cut:?}");
+    }
+    assert_eq!(io::stdin().read(&mut [0; 1]).await.unwrap(), 0);
+}
+
+#[test]
+fn a_read_that_is_dropped_loses_nothing_wherever_it_is() {
+    let mut child = child("cut reads");
+    let mut stdin = child.stdin.take().unwrap();
+    let mut orders = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
+    for cut in CUTS {
+        assert_eq!(orders.next().expect("the child lives").unwrap(), "now", "{cut:?}");
+        stdin.write_all(b"ab").unwrap();
+    }
+    drop(stdin);
+    let rest: Vec<_> = orders.map(Result::unwrap).collect();
+    assert_eq!((code(child), rest), (7, vec![]));
+}
+
+async fn cut_writes() {
+    begin().await;
+    for cut in CUTS {
+        let mut out = io::stdout();
+        // Until the pipe is full and so is the outbox: then a write waits, and a flush, until somebody reads.
+        let full = rustix::pipe::fcntl_getpipe_size(&out).unwrap() + 64 * 1024;
+        let mut taken = 0;
+        loop {
+            let piece = [b'x'; 1000];
+            match Poller::default().poll(pin!(out.write(&piece))) {
+                Poll::Ready(written) => taken += written.unwrap(),
+                Poll::Pending if taken > full => break,
+                Poll::Pending => sleep(Duration::from_millis(1)).await,
+            }
+        }
+        let mut other = io::stdout();
+        let (mut write, mut flush) = (task(out.write(b"lost")), task(other.flush()));
+        if cut != Cut::Unpolled {
+            write.pending();
+            flush.pending();
+        }
+        if cut == Cut::Granted {
+            eprintln!("{taken}");
+            granted(&write).await;
+            granted(&flush).await;
+        }
+        drop((write, flush));
+        if cut != Cut::Granted {
+            eprintln!("{taken}");
+        }
+        out.write_all(b"end").await.unwrap();
+        other.flush().await.unwrap();
+        eprintln!("3");
+    }
+}
+
+#[test]
+fn a_write_that_is_dropped_writes_nothing_wherever_it_is() {
+    let mut child = child("cut writes");
+    wait_for(&mut child, "begin\n");
+    let mut stdout = child.stdout.take().unwrap();
+    let mut orders = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut read = || {
+        let count = orders.next().expect("the child lives").unwrap();
+        let mut bytes = vec![0; count.parse().expect(&count)];
+        stdout.read_exact(&mut bytes).unwrap();
+        bytes
+    };
+    for cut in CUTS {
+        let bytes = read();
+        assert!(bytes.iter().all(|&byte| byte == b'x'), "{cut:?}");
+        assert_eq!(read(), b"end", "{cut:?}");
+    }
+    let mut rest = Vec::new();
+    stdout.read_to_end(&mut rest).unwrap();
+    assert_eq!((code(child), rest), (7, vec![]));
 }
 
 #[test]

@@ -28,6 +28,13 @@ fn paused() -> [Runtime; 3] {
     })
 }
 
+/// A sleeping task is to stay below 200 bytes.
+#[cfg(target_pointer_width = "64")]
+#[test]
+fn a_sleep_is_small() {
+    assert!(size_of::<reiver::time::Sleep>() <= 72);
+}
+
 #[test]
 fn a_sleep_is_never_early_and_ends() {
     for runtime in runtimes() {

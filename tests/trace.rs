@@ -1,12 +1,17 @@
 //! The flight recorder: what it writes is a timeline of the workers, whatever they do meanwhile.
 
-use reiver::runtime::{Builder, Runtime, SlowPoll};
+#[path = "support/service.rs"]
+mod service;
+
+use reiver::runtime::{Builder, Rescue, Runtime, SlowPoll};
 use reiver::task;
+use rustix::process::{Signal, getpid, kill_process};
+use service::Service;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Far above what a slow machine takes.
 const SOON: Duration = Duration::from_secs(20);
@@ -89,6 +94,7 @@ fn a_poll_that_blocks_is_the_longest_slice_and_its_rescue_an_instant() {
     let during = find(file.events(&runtime));
     assert!(number(&during[0], "dur") >= block.as_micros() as f64, "{during:?}");
     assert!(during[0].contains(file!()), "{during:?}");
+    assert!(file.events(&runtime).iter().any(|event| event.contains("\"is found stuck")));
     drop(door);
     let rescued = |events: &[String]| events.iter().any(|event| event.contains("is rescued"));
     let mut events = file.events(&runtime);
@@ -98,6 +104,49 @@ fn a_poll_that_blocks_is_the_longest_slice_and_its_rescue_an_instant() {
     let after = find(events);
     assert_eq!(after.len(), 1, "{after:?}");
     assert!(number(&after[0], "dur") >= number(&during[0], "dur"));
+}
+
+/// What a task and a job do is told by name: spawned, woken by its timer, polled; begun and ended.
+#[test]
+fn a_trace_tells_of_spawns_timers_and_jobs() {
+    let runtime = runtime(1);
+    let blocking = task::Builder::new().name("an export");
+    let (door, closed) = mpsc::channel::<()>();
+    let (begin, begun) = mpsc::channel();
+    let running = {
+        let _entered = runtime.enter();
+        let job = move || {
+            begin.send(()).unwrap();
+            closed.recv().unwrap_err();
+        };
+        blocking.spawn_blocking(job).unwrap()
+    };
+    begun.recv_timeout(SOON).unwrap();
+    let outer = runtime.spawn(async {
+        let nap = reiver::time::sleep(Duration::from_millis(2));
+        let inner = task::Builder::new().name("a nap").spawn(nap).unwrap();
+        let id = inner.id();
+        inner.await.unwrap();
+        task::spawn_blocking(|| ()).await.unwrap();
+        id
+    });
+    let id = runtime.handle().block_on(outer).unwrap();
+    let file = File::new("story");
+    let has = |events: &[String], ph: &str, text: &str| {
+        events.iter().filter(|e| e.contains(ph) && e.contains(text)).count()
+    };
+    let (instant, slice) = ("\"ph\":\"i\"", "\"ph\":\"X\"");
+    let events = file.events(&runtime);
+    assert_eq!(has(&events, instant, &format!("\"task {id} is spawned\"")), 1, "{events:?}");
+    assert!(has(&events, instant, &format!("\"task {id} is ready\"")) >= 1, "{events:?}");
+    assert!(has(&events, instant, "timers due: 1") >= 1, "{events:?}");
+    assert!(has(&events, slice, &format!("\"poll of task {id}\"")) >= 1, "{events:?}");
+    // One that runs, by its name, and one that has ended.
+    let job = format!("blocking job {} an export", running.id());
+    assert_eq!(has(&events, slice, &job), 1, "{events:?}");
+    assert!(has(&events, slice, "blocking job ") >= 2, "{events:?}");
+    drop(door);
+    runtime.handle().block_on(running).unwrap();
 }
 
 /// Slices of one worker do not overlap, and begin in their order.
@@ -128,6 +177,150 @@ fn a_trace_that_is_written_while_workers_run_is_whole() {
         }
     }
     done.store(true, Relaxed);
+}
+
+/// The directory of one test's files, which is removed.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let name = format!("reiver-traces-{}-{name}", std::process::id());
+        Self(std::env::temp_dir().join(name).join("deeper"))
+    }
+
+    /// The names of the files that are there.
+    fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.0).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| !name.ends_with(".part")).collect()
+    }
+
+    /// The text of the first file for that reason, once `done` says that the files are all there.
+    fn wait(&self, reason: &str, done: impl Fn(&[String]) -> bool) -> String {
+        self.wait_for(std::process::id(), reason, done)
+    }
+
+    /// The same of another process.
+    fn wait_for(&self, process: u32, reason: &str, done: impl Fn(&[String]) -> bool) -> String {
+        let start = Instant::now();
+        let end = format!("-{reason}.json");
+        loop {
+            let names: Vec<_> =
+                self.names().into_iter().filter(|name| name.ends_with(&end)).collect();
+            if done(&names) {
+                let name = &names[0];
+                assert!(name.starts_with(&format!("raid-{process}-")), "{name}");
+                let text = std::fs::read_to_string(self.0.join(name)).unwrap();
+                assert!(text.ends_with("],\"displayTimeUnit\":\"ns\"}"), "{text}");
+                return text;
+            }
+            assert!(start.elapsed() < SOON, "{names:?}");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn builder(&self) -> Builder {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(1).trace_files(self.0.join("raid")).on_slow_poll(|_| {});
+        builder
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(self.0.parent().unwrap());
+    }
+}
+
+/// Blocks a worker until the result is dropped.
+fn block(runtime: &Runtime) -> mpsc::Sender<()> {
+    let (door, closed) = mpsc::channel::<()>();
+    let blocker = async move { _ = closed.recv() };
+    let task = task::Builder::new().name("the blocker");
+    task.spawn_on(blocker, runtime.handle()).unwrap();
+    door
+}
+
+#[test]
+fn a_rescue_writes_the_recorder() {
+    let files = Directory::new("rescue");
+    let runtime = files.builder().slow_poll(SOON).build().unwrap();
+    let door = block(&runtime);
+    let text = files.wait("rescue", |names| !names.is_empty());
+    assert!(text.contains("the blocker") && text.contains("\"written: rescue\""), "{text}");
+    drop(door);
+    drop(runtime);
+    assert_eq!(files.names().len(), 1);
+}
+
+#[test]
+fn a_slow_poll_writes_the_recorder() {
+    let files = Directory::new("slow");
+    let slow = Duration::from_millis(20);
+    let runtime = files.builder().rescue(Rescue::Warn).slow_poll(slow).build().unwrap();
+    let door = block(&runtime);
+    let text = files.wait("slow-poll", |names| !names.is_empty());
+    assert!(text.contains("the blocker") && text.contains("\"written: slow-poll\""), "{text}");
+    drop(door);
+}
+
+/// Where many panic there is one file, and it is whole when the runtime has ended.
+#[test]
+fn a_panic_writes_the_recorder() {
+    let files = Directory::new("panic");
+    let runtime = files.builder().rescue(Rescue::Off).build().unwrap();
+    for _ in 0..20 {
+        let task = runtime.spawn(async { panic!("of a test") });
+        assert!(runtime.block_on(task).unwrap_err().is_panic());
+    }
+    drop(runtime);
+    let text = files.wait("panic", |names| names.len() == 1);
+    assert!(text.contains("\"written: panic\"") && text.contains("poll of task"), "{text}");
+    assert_eq!(files.names().len(), 1);
+}
+
+/// Each signal is answered, also while every worker is stuck.
+#[test]
+fn a_signal_writes_the_recorder() {
+    let files = Directory::new("signal");
+    let signal = Signal::USR2;
+    let mut builder = files.builder();
+    let runtime = builder.rescue(Rescue::Off).dump_on_signal(signal.as_raw()).build().unwrap();
+    let door = block(&runtime);
+    for count in 1..=2 {
+        kill_process(getpid(), signal).unwrap();
+        let text = files.wait("signal", |names| names.len() == count);
+        assert!(text.contains("\"written: signal\""), "{text}");
+    }
+    drop(door);
+}
+
+/// The service under load, and its longest poll: that which blocks.
+#[test]
+fn a_service_that_is_rescued_shows_who_it_was() {
+    // On a busy machine there may be something else to rescue before; a second file comes 10 s later.
+    let found = (0..20).any(|n| {
+        let files = Directory::new(&format!("service-{n}"));
+        std::fs::create_dir_all(&files.0).unwrap();
+        let path = files.0.join("raid");
+        let service = Service::start_with(|command| _ = command.env("REIVER_TRACE", path));
+        let mut others: Vec<_> = (0..8).map(|_| service.connect()).collect();
+        others.iter_mut().for_each(|other| service::ask(other, "/async"));
+        let mut bad = service.connect();
+        service::ask(&mut bad, "/bad");
+        let text = files.wait_for(service.process.id(), "rescue", |names| !names.is_empty());
+        let polls = text.split(",\n").filter(|event| event.contains("\"poll of task "));
+        let longest = polls.max_by(|a, b| number(a, "dur").total_cmp(&number(b, "dur")));
+        let bad = format!(" connection {}\"", bad.local_addr().unwrap());
+        longest.is_some_and(|longest| longest.contains(&bad))
+    });
+    assert!(found);
+}
+
+#[test]
+fn a_directory_that_cannot_be_is_an_error() {
+    let mut builder = Builder::new_multi_thread();
+    assert!(builder.worker_threads(1).trace_files("/dev/null/raid").build().is_err());
 }
 
 #[test]

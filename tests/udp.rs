@@ -12,18 +12,12 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::task::{Context, Waker};
-use support::{finish, on_each, runtimes};
+use support::{finish, on_each, runtimes, waits};
 
 async fn socket() -> (UdpSocket, SocketAddr) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     (socket, address)
-}
-
-/// Whether `future` waits at its first poll. (It is then dropped.)
-fn waits<F: Future>(future: F) -> bool {
-    pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }
 
 #[test]

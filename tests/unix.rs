@@ -6,16 +6,14 @@ mod support;
 use reiver::io::{AsyncReadExt, AsyncWriteExt, Interest, ReadBuf};
 use reiver::net::unix::{self, pipe};
 use reiver::net::{UnixDatagram, UnixListener, UnixSocket, UnixStream};
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::task::{Context, Waker};
-use support::on_each;
+use support::{on_each, waits, waits_once_used_up};
 
 /// A path that nobody else uses, removed when dropped.
 struct TempPath(PathBuf);
@@ -38,11 +36,6 @@ impl Drop for TempPath {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
     }
-}
-
-/// Whether `future` waits at its first poll. (It is then dropped.)
-fn waits<F: Future>(future: F) -> bool {
-    pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_pending()
 }
 
 #[test]
@@ -297,8 +290,8 @@ fn pipes() {
         assert_eq!(receiver.read(&mut byte).await.unwrap(), 0);
         // The other way round.
         let (mut sender, receiver) = pipe::pipe().unwrap();
-        while sender.try_write(&[0; 4096]).is_ok() {}
-        assert!(waits(sender.writable()));
+        let fill = || while sender.try_write(&[0; 4096]).is_ok() {};
+        assert!(waits_once_used_up(fill, || sender.writable()));
         let task = reiver::spawn(async move { sender.write_all(&[0; 4096]).await });
         reiver::task::yield_now().await;
         drop(receiver);

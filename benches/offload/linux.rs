@@ -229,21 +229,51 @@ if __name__ == "__main__":
 
 fn rate() {
     let per_second = |one: Duration| format!("{:.0} /s", 1.0 / one.as_secs_f64());
-    let (plain, deep) = (rate_of(1), rate_of(4));
+    let (plain, single) = (rate_of(None, 2), rate_of(Some(1), 2));
     row("jobs, 2 workers, 16 outstanding", per_second(plain), "goal 100,000");
-    row("with up to 4 at a worker (`depth`)", per_second(deep), "");
+    row(
+        "the same from a runtime with one worker",
+        per_second(rate_of(None, 1)),
+        "as Python's loop",
+    );
+    for depth in [2, 8] {
+        row(&format!("the same with `depth({depth})`"), per_second(rate_of(Some(depth), 2)), "");
+    }
+    row("one at a time at a worker, `depth(1)`", per_second(single), "");
+    row("`map` in chunks of 16", per_second(chunked()), "");
     if let Some([_, python]) = python() {
-        let [a, b] = [plain, deep].map(|one| python.as_secs_f64() / one.as_secs_f64());
+        let [a, b] = [plain, single].map(|one| python.as_secs_f64() / one.as_secs_f64());
         row("Python's", per_second(python), format!("× {a:.1} and × {b:.1}, goal 10"));
     }
 }
 
-fn rate_of(depth: usize) -> Duration {
-    let runtime = runtime();
+/// A `map` over many jobs, in the caller's task.
+fn chunked() -> Duration {
+    runtime().block_on(async {
+        let pool = pool(2);
+        let jobs = 64_000_u32;
+        let mut all = pool.map((0..jobs).map(|_| echo::job(vec![7; 100]))).chunks(16);
+        all.next().await.unwrap().1.unwrap();
+        let start = Instant::now();
+        while let Some((_, result)) = all.next().await {
+            result.unwrap();
+        }
+        start.elapsed() / jobs
+    })
+}
+
+/// With the default `depth`, or another.
+fn rate_of(depth: Option<usize>, threads: usize) -> Duration {
+    let runtime = reiver::runtime::Builder::new_multi_thread().worker_threads(threads).build();
+    let runtime = runtime.unwrap();
     let rates: Vec<Duration> = (0..5)
         .map(|_| {
             runtime.block_on(async {
-                let pool = ProcessPool::builder().workers(2).nice(0).depth(depth).build();
+                let mut pool = ProcessPool::builder().workers(2).nice(0);
+                if let Some(depth) = depth {
+                    pool = pool.depth(depth);
+                }
+                let pool = pool.build();
                 pool.run(echo::job(vec![0; 100])).await.unwrap();
                 let start = Instant::now();
                 let jobs = 64_000_u32;
@@ -307,8 +337,9 @@ fn large() {
 fn start() {
     let ballast = std::hint::black_box(vec![1_u8; 4 << 30]);
     runtime().block_on(async {
-        let (mut ready, mut held) = (Vec::new(), Vec::new());
+        let (mut ready, mut held, mut floor) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..30 {
+            floor.push(first_byte());
             let pool = pool(1);
             let start = Instant::now();
             let mut first = std::pin::pin!(pool.run(pid::job()));
@@ -321,10 +352,58 @@ fn start() {
             ready.push(start.elapsed());
             pool.close(Duration::from_secs(5)).await;
         }
-        row("new pool to its first result, 4 GiB parent", ms(median(ready)), "goal 1 ms");
+        let (ready, floor, bare) = (median(ready), median(floor), bare_start());
+        row("new pool to its first result, 4 GiB parent", ms(ready), "goal 1 ms");
+        let more = ms(ready.saturating_sub(floor));
+        let more = format!("a worker's result takes {more} more");
+        row("this program, to a byte from its first constructor", ms(floor), more);
+        row("`/bin/true`, started and ended", ms(bare), "");
         row("of that the caller's poll", us(median(held)), "goal 200 µs");
     });
     drop(ballast);
+}
+
+/// Before all other constructors of this program: what no worker can be faster than.
+extern "C" fn floor() {
+    // SAFETY: a text that ends; what it gives is looked at for being there only.
+    if !unsafe { libc::getenv(c"BENCH_FLOOR".as_ptr()) }.is_null() {
+        // SAFETY: one byte that is there, and the end of the process.
+        unsafe {
+            libc::write(0, c"x".as_ptr().cast(), 1);
+            libc::_exit(0)
+        }
+    }
+}
+
+#[used]
+// SAFETY: the section is a table of such functions, in the order of the numbers.
+#[unsafe(link_section = ".init_array.00001")]
+static FLOOR: extern "C" fn() = floor;
+
+/// From the start of this program to the first sign of it: the kernel's part and the loader's.
+fn first_byte() -> Duration {
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let start = Instant::now();
+    let mut child = Command::new("/proc/self/exe")
+        .env("BENCH_FLOOR", "1")
+        .stdin(OwnedFd::from(theirs))
+        .spawn()
+        .unwrap();
+    ours.read_exact(&mut [0]).unwrap();
+    let time = start.elapsed();
+    child.wait().unwrap();
+    time
+}
+
+/// What the system takes for the smallest dynamic program: no worker is faster. On a virtual machine most of it
+/// is the loader's questions about the processor's caches, each of which leaves the guest.
+fn bare_start() -> Duration {
+    let one = |_| {
+        let start = Instant::now();
+        assert!(Command::new("/bin/true").status().unwrap().success());
+        start.elapsed()
+    };
+    median((0..30).map(one).collect())
 }
 
 // ---- ends -------------------------------------------------------------------------------------

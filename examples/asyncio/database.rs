@@ -2,7 +2,7 @@
 //!
 //! **The database is a stand-in**: a file with a line for each row, which a query reads whole, and 50 ms of
 //! pretended network. SQLite itself would take longer to compile than reiver; what the example shows is the
-//! pool, the files and the queries at once, not SQL. (tokio-postgres runs on reiver as it is: see
+//! pool, the files and the queries at once, not SQL. (With a Postgres: `postgres.rs` in
 //! `tests/ecosystem`.)
 //!
 //! ```python

@@ -55,7 +55,7 @@ async fn main() {
     println!("everything is done, in {:.1?}", begin.elapsed());
     // Two at a time.
     assert!(begin.elapsed() >= Duration::from_millis(500));
-    assert!(begin.elapsed() < Duration::from_millis(950), "the consumers waited for each other");
+    assert!(begin.elapsed() < Duration::from_millis(990), "the consumers waited for each other");
     // Instead of cancelling them: who waits for more is told that there is none.
     queue.shutdown(false);
     for consumer in consumers {

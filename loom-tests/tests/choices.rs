@@ -65,3 +65,16 @@ fn a_replay_of_a_random_run_takes_the_same_decisions() {
         );
     }
 }
+
+/// Tasks that run by priority change places where one loses its own: the first of them runs for a while,
+/// and then another from there on.
+#[test]
+fn a_task_may_lose_its_priority() {
+    let demoted = (0..400).filter(|seed| {
+        let mut choices = Choices::new(&Policy::Random(*seed));
+        let picks: Vec<_> = (0..64).map(|_| choices.pick_task(&[7, 8, 9], false)).collect();
+        let changes: Vec<_> = (1..64).filter(|at| picks[*at] != picks[at - 1]).collect();
+        matches!(changes[..], [at] if (8..56).contains(&at))
+    });
+    assert!(demoted.count() > 0);
+}

@@ -84,6 +84,8 @@ impl Slot {
     }
 }
 
+/// A slot is seized before a poll, in it, after it or not at all: what is in `next` is the owner's or the
+/// rescuer's, and both know whose the slot is.
 #[test]
 fn gate_vs_seize() {
     must_reach(&["kept", "seized", "seized in the middle"]);
@@ -133,6 +135,7 @@ fn gate_two_polls_vs_seize() {
     });
 }
 
+/// Of two rescuers at most one seizes the slot, and nothing is taken twice.
 #[test]
 fn gate_vs_two_rescuers() {
     must_reach(&["nobody", "one"]);

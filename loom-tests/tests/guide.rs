@@ -400,5 +400,5 @@ fn the_guide_shows_what_is_tested_here() {
         }
         blocks += 1;
     }
-    assert_eq!(blocks, 8);
+    assert_eq!(blocks, 9);
 }

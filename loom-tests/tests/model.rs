@@ -4,7 +4,7 @@ extern crate reiver_model as reiver;
 
 use reiver::model::Model;
 use reiver::sync::{Mutex, Notify, mpsc, oneshot};
-use reiver::time::{Duration, Instant, sleep, timeout};
+use reiver::time::{Duration, Instant, sleep_until, timeout};
 use std::sync::Arc;
 
 #[reiver::model]
@@ -41,12 +41,24 @@ async fn a_timeout_races_at_any_moment() {
 async fn timers_fire_in_order() {
     let start = Instant::now();
     let task = reiver::spawn(async move {
-        sleep(Duration::from_millis(20)).await;
+        sleep_until(start + Duration::from_millis(20)).await;
         start.elapsed()
     });
-    sleep(Duration::from_millis(10)).await;
-    assert!(start.elapsed() >= Duration::from_millis(10));
-    assert!(task.await.unwrap() >= Duration::from_millis(20));
+    sleep_until(start + Duration::from_millis(10)).await;
+    // The clock goes from deadline to deadline: when the root is polled, the other one may have come.
+    let elapsed = start.elapsed();
+    assert!(
+        (Duration::from_millis(10)..Duration::from_millis(21)).contains(&elapsed),
+        "{elapsed:?}"
+    );
+    if elapsed < Duration::from_millis(20) {
+        reiver::reached!("between the two");
+    }
+    let elapsed = task.await.unwrap();
+    assert!(
+        (Duration::from_millis(20)..Duration::from_millis(21)).contains(&elapsed),
+        "{elapsed:?}"
+    );
 }
 
 #[reiver::model]
@@ -100,6 +112,15 @@ async fn select_takes_what_comes() {
     task.await.unwrap();
 }
 
+#[reiver::model]
+async fn select_begins_anywhere() {
+    reiver::select! {
+        () = async {} => reiver::reached!("the first"),
+        () = async {} => reiver::reached!("the second"),
+        () = async {} => reiver::reached!("the third"),
+    }
+}
+
 #[test]
 fn a_lost_update_is_found() {
     let model = Model::new(module_path!(), "a_lost_update_is_found", file!());
@@ -138,7 +159,7 @@ fn two_locks_of_a_model_are_a_deadlock() {
     let found = found.expect_err("a failure");
     println!("{found}");
     assert!(found.message().contains("deadlock"), "{found}");
-    assert!(found.to_string().contains("in sync::mutex::Mutex::lock"), "{found}");
+    assert!(found.to_string().contains("in sync::mutex::Locking"), "{found}");
 }
 
 #[test]
@@ -176,4 +197,55 @@ fn a_blocked_thread_is_refused() {
     });
     let found = found.expect_err("a failure");
     assert!(found.message().contains("nothing has moved"), "{found}");
+}
+
+#[test]
+fn a_thread_of_stds_is_refused() {
+    let found = Model::new(module_path!(), "a_thread_of_stds_is_refused", file!()).find(|| async {
+        let (tx, rx) = oneshot::channel();
+        let other = std::thread::spawn(move || tx.send(()));
+        let _ = other.join();
+        rx.await.unwrap();
+    });
+    let found = found.expect_err("a failure");
+    assert!(found.message().contains("a thread that is no part of it"), "{found}");
+}
+
+#[test]
+fn what_another_thread_will_do_is_not_waited_for() {
+    let name = "what_another_thread_will_do_is_not_waited_for";
+    let found = Model::new(module_path!(), name, file!()).find(|| async {
+        let (tx, rx) = oneshot::channel();
+        let task = reiver::spawn(async {});
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(60));
+            tx.send(())
+        });
+        rx.await.unwrap();
+        task.await.unwrap();
+    });
+    let found = found.expect_err("a failure");
+    assert!(found.message().contains("Nobody here waits for what other threads"), "{found}");
+}
+
+/// Two orders, and none of them gets to the label.
+async fn two_tasks() {
+    let task = reiver::spawn(async {});
+    reiver::task::yield_now().await;
+    task.await.unwrap();
+}
+
+#[reiver::model]
+#[should_panic(expected = "never reached in")]
+async fn a_model_demands_the_labels_of_its_body() {
+    two_tasks().await;
+    if Arc::strong_count(&Arc::new(())) > 1 {
+        reiver::reached!("the end");
+    }
+}
+
+#[reiver::model(must_reach = ["the end"])]
+#[should_panic(expected = "never reached in")]
+async fn a_model_demands_the_labels_of_its_attribute() {
+    two_tasks().await;
 }

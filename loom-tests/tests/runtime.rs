@@ -236,14 +236,19 @@ fn wake_during_shutdown() {
 /// As [`wake_during_shutdown`]: what the waker's thread still does after its task is queued does not touch
 /// a runtime that has been freed meanwhile.
 #[test]
-#[ignore = "takes half a minute"]
 fn wake_vs_free() {
-    let model = Model::new("wake_vs_free", Bound::Preemptions(3)).with_frees();
+    let model = Model::new("wake_vs_free", Bound::Preemptions(2)).with_frees();
     model.check(|| {
         let user = spawn(|| {
             let runtime = workers(1);
             let (signal, state) = SignalState::new();
-            drop(runtime.spawn(signal));
+            // That it waits already costs no preemption then.
+            let here = current();
+            drop(runtime.spawn(async move {
+                here.unpark();
+                signal.await;
+            }));
+            park();
             let thread = spawn(move || drop(runtime));
             state.set();
             thread.join().unwrap();

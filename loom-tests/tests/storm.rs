@@ -8,6 +8,7 @@ mod harness;
 use harness::storms::storm;
 use harness::thread::{JoinHandle as Thread, current, park, spawn as thread};
 use harness::{must_reach, reached};
+use reiver_model::internals::driver;
 use reiver_model::internals::primitive::Mutex as Lock;
 use reiver_model::internals::primitive::atomic::{AtomicBool, AtomicUsize, Ordering::*};
 use reiver_model::internals::primitive::storm::choose;
@@ -355,6 +356,58 @@ fn storm_blocking() {
         if runtime.metrics().num_blocking_threads() < 2 {
             reached("retired");
         }
+    });
+}
+
+/// A runtime without sockets has nobody in its poller. Who registers the first calls somebody there, whether
+/// workers sleep, are about to, or run tasks.
+#[test]
+fn storm_first_source() {
+    storm("storm_first_source", || {
+        let runtime = workers(1 + choose(3) as usize);
+        let task = runtime.spawn(async {
+            for _ in 0..choose(4) {
+                yield_now().await;
+            }
+        });
+        let handle = runtime.handle().clone();
+        let opener = thread(move || driver::open(&handle));
+        opener.join().unwrap();
+        if driver::is_deserted(runtime.handle()) {
+            reached("nobody is there yet");
+        }
+        // Whoever was called is on its way.
+        let comes = (0..50).any(|_| {
+            park_timeout(MS);
+            !driver::is_deserted(runtime.handle())
+        });
+        assert!(comes, "nobody looks at the first socket");
+        runtime.block_on(task).unwrap();
+    });
+    must_reach(&["nobody is there yet"]);
+}
+
+/// A thread in `block_on` that had the poller's turn, and goes: a worker comes to the poller.
+#[test]
+fn storm_turn() {
+    storm("storm_turn", || {
+        let runtime = workers(1 + choose(3) as usize);
+        driver::open(runtime.handle());
+        let guests = [0, 1].map(|_| {
+            let handle = runtime.handle().clone();
+            thread(move || handle.block_on(sleep(MS * choose(3) as u32)))
+        });
+        runtime.block_on(async {
+            for _ in 0..choose(4) {
+                sleep(MS * choose(2) as u32).await;
+            }
+        });
+        guests.into_iter().for_each(|guest| guest.join().unwrap());
+        let comes = (0..50).any(|_| {
+            park_timeout(MS);
+            !driver::is_deserted(runtime.handle())
+        });
+        assert!(comes, "nobody waits in the poller");
     });
 }
 

@@ -3,71 +3,14 @@
 
 mod harness;
 
-use harness::thread::{current, park, spawn};
+use harness::drive::{Data, begin, wait};
+use harness::thread::spawn;
 use harness::{Bound, model, must_reach, reached};
+use reiver_model::internals::primitive::Arc;
 use reiver_model::internals::primitive::atomic::{AtomicUsize, Ordering::*};
-use reiver_model::internals::primitive::{Arc, UnsafeCell, thread::Thread};
 use reiver_model::sync::*;
 use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll, Wake, Waker};
-
-/// A waker that unparks.
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: std::sync::Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-fn waker() -> Waker {
-    Waker::from(std::sync::Arc::new(Unpark(current())))
-}
-
-/// Drives a future to its end; every wake must come, or the model deadlocks.
-fn wait<F: Future>(future: F) -> F::Output {
-    let mut future = Box::pin(future);
-    let waker = waker();
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return output;
-        }
-        park();
-    }
-}
-
-/// Polls once and keeps the future.
-fn begin<F: Future>(future: F) -> (Pin<Box<F>>, Poll<F::Output>) {
-    let mut future = Box::pin(future);
-    let polled = future.as_mut().poll(&mut Context::from_waker(&waker()));
-    (future, polled)
-}
-
-/// Plain data that the primitive under test protects: an access without an edge fails the model.
-struct Data(UnsafeCell<usize>);
-
-// SAFETY: loom runs all threads of a model on one OS thread, and it reports what would be a race.
-unsafe impl Sync for Data {}
-
-impl Data {
-    fn new() -> Self {
-        Self(UnsafeCell::new(0))
-    }
-
-    fn add(&self) -> usize {
-        // SAFETY: loom checks that this is exclusive.
-        self.0.with_mut(|cell| unsafe {
-            *cell += 1;
-            *cell
-        })
-    }
-
-    fn get(&self) -> usize {
-        // SAFETY: loom checks that nobody writes.
-        self.0.with(|cell| unsafe { *cell })
-    }
-}
+use std::task::{Context, Poll, Waker};
 
 /// Three lockers, one of them by the fast way only if it is free: exclusion, edges, no lost wake.
 #[test]
@@ -106,7 +49,6 @@ fn semaphore_cancel() {
             let (future, polled) = begin(theirs.acquire());
             match polled {
                 Poll::Ready(_) => reached("taken at once"),
-                Poll::Pending if theirs.available_permits() == 0 => drop(future),
                 Poll::Pending => drop(future),
             }
         });
@@ -699,6 +641,133 @@ fn broadcast_lag() {
         // Lagging or not, the ring still has the last one.
         assert_eq!((next, last), (2, Some(1)));
         sender.join().unwrap();
+    });
+}
+
+/// A value that is counted while it lives, and whose clone must not meet another use of it.
+struct Cloned(Arc<AtomicUsize>, Data, usize);
+
+impl Cloned {
+    fn new(alive: &Arc<AtomicUsize>, number: usize) -> Self {
+        alive.fetch_add(1, Relaxed);
+        Self(alive.clone(), Data::new(), number)
+    }
+}
+
+impl Clone for Cloned {
+    fn clone(&self) -> Self {
+        self.1.add();
+        Self::new(&self.0, self.2)
+    }
+}
+
+impl Drop for Cloned {
+    fn drop(&mut self) {
+        self.1.add();
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Three receivers of one value: it is cloned by one after the other, the last one gets it, and who has
+/// to wait for a clone is woken.
+#[test]
+fn broadcast_clones() {
+    must_reach(&["waited for a clone", "did not wait"]);
+    model("broadcast_clones", Bound::Preemptions(2), || {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let (tx, first) = broadcast::channel(1);
+        let receivers = [tx.subscribe(), tx.subscribe(), first];
+        assert_eq!(tx.send(Cloned::new(&alive, 0)).ok(), Some(3));
+        let receive = |mut rx: broadcast::Receiver<Cloned>| {
+            let (future, polled) = begin(async move {
+                let value = rx.recv().await;
+                (value, rx)
+            });
+            reached(if polled.is_pending() { "waited for a clone" } else { "did not wait" });
+            let (value, _rx) = match polled {
+                Poll::Ready(received) => received,
+                Poll::Pending => wait(future),
+            };
+            drop(value.expect("it was not overwritten"));
+        };
+        let [second, third, first] = receivers;
+        let others = [second, third].map(|rx| spawn(move || receive(rx)));
+        receive(first);
+        others.into_iter().for_each(|other| other.join().unwrap());
+        assert_eq!((tx.len(), alive.load(Relaxed)), (0, 0));
+    });
+}
+
+/// A value is overwritten while one receiver clones it and another one waits for that: the one keeps it, and
+/// the other one hears of it. None is lost, and the new one stays.
+#[test]
+fn broadcast_overwritten() {
+    must_reach(&["cloned the old one", "lagged", "waited"]);
+    model("broadcast_overwritten", Bound::Preemptions(2), || {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let (tx, first) = broadcast::channel(1);
+        let receivers = [tx.subscribe(), first];
+        assert!(tx.send(Cloned::new(&alive, 0)).is_ok());
+        let others = receivers.map(|mut rx| {
+            spawn(move || {
+                let recv = async move { (rx.recv().await.map(|value| value.2), rx) };
+                let (future, polled) = begin(recv);
+                let (old, mut rx) = match polled {
+                    Poll::Ready(received) => received,
+                    Poll::Pending => {
+                        reached("waited");
+                        wait(future)
+                    }
+                };
+                reached(if old.is_ok() { "cloned the old one" } else { "lagged" });
+                assert!(matches!(old, Ok(0) | Err(broadcast::error::RecvError::Lagged(1))));
+                assert_eq!(wait(rx.recv()).ok().map(|value| value.2), Some(1));
+            })
+        });
+        assert_eq!(tx.send(Cloned::new(&alive, 1)).ok(), Some(2));
+        others.into_iter().for_each(|other| other.join().unwrap());
+        assert_eq!((tx.len(), alive.load(Relaxed)), (0, 0));
+    });
+}
+
+/// A receiver goes while a value is sent, and while another one clones one: nobody waits for it.
+#[test]
+fn broadcast_receiver_leaves() {
+    must_reach(&["sent to both", "sent to one"]);
+    model("broadcast_receiver_leaves", Bound::Preemptions(3), || {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let (tx, mut stays) = broadcast::channel(2);
+        let leaves = tx.subscribe();
+        assert_eq!(tx.send(Cloned::new(&alive, 0)).ok(), Some(2));
+        let other = spawn(move || drop(leaves));
+        assert!(stays.try_recv().is_ok());
+        reached(match tx.send(Cloned::new(&alive, 0)).ok() {
+            Some(2) => "sent to both",
+            _ => "sent to one",
+        });
+        assert!(stays.try_recv().is_ok());
+        other.join().unwrap();
+        assert_eq!((tx.len(), alive.load(Relaxed)), (0, 0));
+    });
+}
+
+/// A receiver that comes while values are sent gets all from its beginning on, and is counted for these.
+#[test]
+fn broadcast_subscribe() {
+    must_reach(&["got 2", "got 1", "got 0"]);
+    model("broadcast_subscribe", Bound::Preemptions(3), || {
+        let (tx, mut first) = broadcast::channel(2);
+        let theirs = tx.clone();
+        let other = spawn(move || [0, 1].map(|n| theirs.send(n).unwrap()));
+        let mut late = tx.subscribe();
+        let counted = other.join().unwrap();
+        let got: Vec<_> = std::iter::from_fn(|| late.try_recv().ok()).collect();
+        reached(["got 0", "got 1", "got 2"][got.len()]);
+        assert!([0, 1].ends_with(&got), "{got:?}");
+        // Each was put for as many as take it.
+        assert_eq!(counted.iter().sum::<usize>(), 2 + got.len());
+        assert_eq!([first.try_recv(), first.try_recv()], [Ok(0), Ok(1)]);
+        assert!(tx.is_empty());
     });
 }
 

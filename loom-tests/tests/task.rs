@@ -29,16 +29,31 @@ struct Bench {
     registry: Registry,
 }
 
-struct BenchRef(Arc<Bench>);
+/// A task's way to it, in the task's cell: whoever uses the cell looks at the mark, and whoever frees it writes.
+struct BenchRef(Arc<Bench>, UnsafeCell<()>);
+
+impl BenchRef {
+    fn to(bench: &Arc<Bench>) -> Self {
+        Self(bench.clone(), UnsafeCell::new(()))
+    }
+}
+
+impl Drop for BenchRef {
+    fn drop(&mut self) {
+        self.1.with_mut(|_| ());
+    }
+}
 
 impl Schedule for BenchRef {
     fn schedule(&self, task: Runnable, _why: Why) {
+        self.1.with(|_| ());
         let bench = self.0.clone();
         bench.scheduled.fetch_add(1, Relaxed);
         bench.ready.lock().push_back(task);
     }
 
     fn release(&self, task: &Header) {
+        self.1.with(|_| ());
         // SAFETY: every task of these models was inserted here, and ends once.
         unsafe { self.0.registry.remove(task) };
     }
@@ -55,7 +70,7 @@ impl Bench {
 
     fn spawn<F: Future + Send + 'static>(self: &Arc<Self>, future: F) -> JoinHandle<F::Output> {
         let spawn = Spawn {
-            scheduler: BenchRef(self.clone()),
+            scheduler: BenchRef::to(self),
             registry: &self.registry,
             home: 0,
             given: Default::default(),

@@ -2,7 +2,7 @@
 
 mod harness;
 
-use harness::thread::{self, spawn};
+use harness::thread::{self, made_apart, spawn};
 use harness::{Bound, model, must_reach, reached};
 use reiver_model::internals::primitive::atomic::{AtomicBool, Ordering::Relaxed, fence};
 use reiver_model::internals::timer::{Clock, Entry, Polled, Timers};
@@ -35,7 +35,7 @@ impl Counter {
 }
 
 fn timers(wheels: usize) -> Arc<Timers> {
-    Arc::new(Timers::new(wheels, Clock::new()))
+    made_apart(move || Arc::new(Timers::new(wheels, Clock::new())))
 }
 
 fn entry(when: u64) -> Pin<Box<Entry>> {
@@ -49,6 +49,7 @@ fn linked(timers: &Timers, when: u64, waker: &Waker) -> Pin<Box<Entry>> {
     entry
 }
 
+/// A timer that is set while its wheel is fired at its deadline is found there, or says that it is due.
 #[test]
 fn timer_register_vs_fire() {
     must_reach(&["fired at once", "fired by the driver"]);
@@ -72,6 +73,7 @@ fn timer_register_vs_fire() {
     });
 }
 
+/// One that is set while the driver looks at a wheel that was empty is found by that look or the next.
 #[test]
 fn timer_register_vs_look() {
     must_reach(&["found", "found by the next look"]);
@@ -94,6 +96,8 @@ fn timer_register_vs_look() {
     });
 }
 
+/// A waker is replaced while the timer fires: the one that waits last is woken, or its poll sees that it
+/// fired.
 #[test]
 fn timer_waker_vs_fire() {
     must_reach(&["replaced", "fired"]);
@@ -124,6 +128,7 @@ fn timer_waker_vs_fire() {
     });
 }
 
+/// A timer is dropped while it fires: it is out of the wheel, and woken only if it fired.
 #[test]
 fn timer_cancel_vs_fire() {
     must_reach(&["cancelled", "fired"]);
@@ -142,6 +147,7 @@ fn timer_cancel_vs_fire() {
     });
 }
 
+/// Another thread drops a timer while the owner sets one of its own and fires: the list stays whole.
 #[test]
 fn timer_remote_cancel() {
     must_reach(&["before the owner's", "after it"]);
@@ -163,6 +169,8 @@ fn timer_remote_cancel() {
     });
 }
 
+/// A deadline is moved back while the old one fires: the new one is kept, by one wheel, and nothing is
+/// early.
 #[test]
 fn timer_reset_later() {
     must_reach(&["fired before", "moved on"]);
@@ -200,6 +208,7 @@ fn repoll(timers: &Timers, mut entry: Pin<Box<Entry>>, counter: &Arc<Counter>) -
     entry
 }
 
+/// A deadline is moved forward, into the past, while the driver fires: it fires once.
 #[test]
 fn timer_reset_earlier() {
     must_reach(&["in time", "at once"]);
@@ -223,6 +232,7 @@ fn timer_reset_earlier() {
     });
 }
 
+/// A wheel's timers move to another while one of them is dropped: that one is gone and the other is not.
 #[test]
 fn timer_migrate_vs_cancel() {
     must_reach(&["moved", "cancelled first"]);
@@ -245,6 +255,7 @@ fn timer_migrate_vs_cancel() {
     });
 }
 
+/// Timers move to and fro while they fire: each fires once, wherever it is.
 #[test]
 fn timer_migrate_vs_fire() {
     must_reach(&["fired where it was", "fired where it went"]);
@@ -271,6 +282,7 @@ fn timer_migrate_vs_fire() {
     });
 }
 
+/// The timers go away while one is dropped that was set in them: it reaches no memory that is freed.
 #[test]
 fn timer_shutdown_vs_cancel() {
     must_reach(&["taken out by the shutdown", "cancelled first"]);
@@ -288,6 +300,7 @@ fn timer_shutdown_vs_cancel() {
     });
 }
 
+/// A timer that is set while the timers shut down is refused, or taken out by that.
 #[test]
 fn timer_shutdown_vs_register() {
     must_reach(&["linked first", "shut down first"]);

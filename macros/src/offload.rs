@@ -152,11 +152,13 @@ impl Function {
                  ::core::file!(), ::core::line!(), __reiver_run,
              );
              fn __reiver_run(mut __reiver_input: __reiver::Input<'_>) -> __reiver::Output {
+                 // Before an argument of the same name hides it.
+                 let __reiver_function = $name;
                  let ($names): ($types) = match __reiver_input.decode() {
                      ::core::result::Result::Ok(__reiver_ok) => __reiver_ok,
                      ::core::result::Result::Err(__reiver_error) => return __reiver_error,
                  };
-                 let __reiver_result: $output = $name($taken);
+                 let __reiver_result: $output = __reiver_function($taken);
                  __reiver_input.encode($result)
              }",
         );

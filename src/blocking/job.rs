@@ -9,6 +9,7 @@
 use super::shared::Shared;
 use crate::task::{Header, Runnable, Schedule, Why, budget};
 use std::future::Future;
+use std::panic::Location;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
@@ -47,6 +48,11 @@ impl Job {
         self.runnable.header().id().number()
     }
 
+    /// Where it was spawned.
+    pub fn location(&self) -> &'static Location<'static> {
+        self.runnable.header().location()
+    }
+
     /// Calls the closure, unless the job was aborted.
     pub fn run(self) {
         self.runnable.run();
@@ -83,6 +89,8 @@ impl<T, F: FnOnce() -> T> Future for Once<F> {
 pub struct Owner(pub NonNull<Shared>);
 
 impl Schedule for Owner {
+    const KIND: &'static str = "blocking";
+
     fn schedule(&self, _: Runnable, why: Why) {
         unreachable!(
             "a job was scheduled ({why:?}): it is ready until it runs, and it never waits"

@@ -26,11 +26,12 @@ mod word;
 mod worker;
 
 pub use shared::{AfterJob, Config, SpawnThread};
-pub use stats::{Histogram, Metrics, Report, Running};
+pub use stats::{Metrics, Report, Running};
 pub use worker::Body;
 
 use crate::primitive::Arc;
 use crate::task::JoinHandle;
+use crate::util::ring::Recorded;
 use shared::Shared;
 use std::panic::Location;
 use std::sync::Weak;
@@ -200,6 +201,11 @@ impl Seen {
     pub fn jobs(&self) -> Vec<Running> {
         self.0.jobs()
     }
+
+    /// As [`Pool::flight`].
+    pub fn flight(&self) -> Vec<Vec<Recorded>> {
+        self.0.flight()
+    }
 }
 
 /// Closes the pool when dropped. Not `Shared` itself, which the threads keep.
@@ -322,6 +328,11 @@ impl Pool {
     /// The jobs that run now, the longest running first, then the queued ones.
     pub fn jobs(&self) -> Vec<Running> {
         self.0.0.jobs()
+    }
+
+    /// What the flight recorder has of each thread.
+    pub fn flight(&self) -> Vec<Vec<Recorded>> {
+        self.0.0.flight()
     }
 
     /// The numbers of this pool, as they are now.

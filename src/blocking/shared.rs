@@ -29,6 +29,8 @@ use crate::primitive::deque::{Injector, Steal};
 use crate::primitive::{Arc, Mutex, clock, in_model, thread};
 use crate::task::{JoinHandle, Registry, Spawn};
 use crate::util::pad::Pad;
+use crate::util::patience::SPIN;
+use crate::util::ring::Recorded;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::io;
@@ -51,12 +53,16 @@ pub struct Config {
     pub reserved: usize,
     /// How long a thread without work stays. The last of each kind stays for good.
     pub keep_alive: Duration,
+    /// How long a thread looks on before it sleeps, at most.
+    pub spin: Duration,
     /// How many jobs the user lane holds before `try_spawn` refuses and `place` waits.
     pub max_queue: Option<usize>,
     /// How many lists the registry of jobs has.
     pub homes: usize,
     /// What listings call it.
     pub name: Option<Arc<str>>,
+    /// How many events the flight recorder keeps of each thread; 0 for none.
+    pub recorded: usize,
 }
 
 impl Default for Config {
@@ -67,10 +73,12 @@ impl Default for Config {
             // A resolver may sit out a timeout of seconds; four of them at once are rare.
             reserved: 4,
             keep_alive: Duration::from_secs(10),
+            spin: SPIN,
             max_queue: None,
             // Each list is one spin lock, held for some ten instructions.
             homes: if in_model() { 1 } else { 8 },
             name: None,
+            recorded: 0,
         }
     }
 }
@@ -84,8 +92,10 @@ pub struct Shared {
     room: Option<Room>,
     limits: Limits,
     pub(super) keep_alive: Duration,
+    pub(super) spin: Duration,
     homes: usize,
     name: Option<Arc<str>>,
+    pub(super) recorded: usize,
     /// What job times count from.
     epoch: Instant,
     spawn_thread: SpawnThread,
@@ -139,8 +149,10 @@ impl Shared {
             room: config.max_queue.map(Room::new),
             limits: Limits([config.max_threads, config.reserved]),
             keep_alive: config.keep_alive,
+            spin: config.spin,
             homes,
             name: config.name,
+            recorded: config.recorded,
             epoch: clock::now(),
             spawn_thread,
             after_job,
@@ -393,6 +405,13 @@ impl Shared {
             .collect();
         jobs.sort_by_key(|job| Reverse(job.age()));
         jobs
+    }
+
+    /// The last events of each thread.
+    pub(super) fn flight(&self) -> Vec<Vec<Recorded>> {
+        let threads = self.threads.lock();
+        let rings = threads.all.iter().enumerate();
+        rings.filter_map(|(i, worker)| Some(worker.ring.as_ref()?.read(i))).collect()
     }
 
     pub(super) fn metrics(&self) -> Metrics {

@@ -9,78 +9,9 @@
 use crate::primitive::atomic::{AtomicU64, Ordering::*, fence};
 use crate::primitive::{Arc, in_model};
 use crate::task::TaskInfo;
+use crate::util::histogram::{Counts, Histogram};
 use std::fmt;
 use std::time::Duration;
-
-/// Bucket `i` holds the times below 2^i ns; the last one, 4.6 minutes and more, all the others.
-const BUCKETS: usize = 40;
-
-/// Counts of durations by powers of two, written by one thread.
-#[derive(Debug)]
-struct Counts(Box<[AtomicU64]>);
-
-impl Counts {
-    fn new() -> Self {
-        // A model explores every access, and learns nothing from these.
-        let len = if in_model() { 0 } else { BUCKETS };
-        Self((0..len).map(|_| AtomicU64::new(0)).collect())
-    }
-
-    fn record(&self, nanos: u64) {
-        let bucket = ((u64::BITS - nanos.leading_zeros()) as usize).min(BUCKETS - 1);
-        if let Some(count) = self.0.get(bucket) {
-            // Relaxed: one writer, so no read-modify-write; readers want a number, not an order.
-            count.store(count.load(Relaxed) + 1, Relaxed);
-        }
-    }
-}
-
-/// A snapshot of how long something took, many times.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Histogram {
-    counts: [u64; BUCKETS],
-}
-
-impl Default for Histogram {
-    fn default() -> Self {
-        Self { counts: [0; BUCKETS] }
-    }
-}
-
-impl Histogram {
-    /// Each bucket: the duration below which its entries lie, and how many there are. The last
-    /// bucket has no such bound; `Duration::MAX` stands for it.
-    pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
-        self.counts.iter().enumerate().map(|(i, &count)| (Self::bound(i), count))
-    }
-
-    /// How many durations were recorded.
-    pub fn count(&self) -> u64 {
-        self.counts.iter().sum()
-    }
-
-    /// A bound below which the share `q` (0 to 1) of all durations lies; `None` if there are none.
-    pub fn quantile(&self, q: f64) -> Option<Duration> {
-        let rank = (self.count() as f64 * q).ceil() as u64;
-        let mut seen = 0;
-        self.buckets()
-            .find(|&(_, count)| {
-                seen += count;
-                seen >= rank && seen > 0
-            })
-            .map(|(bound, _)| bound)
-    }
-
-    fn bound(bucket: usize) -> Duration {
-        if bucket == BUCKETS - 1 { Duration::MAX } else { Duration::from_nanos(1 << bucket) }
-    }
-
-    fn add(&mut self, counts: &Counts) {
-        for (sum, count) in self.counts.iter_mut().zip(&counts.0) {
-            *sum += count.load(Relaxed);
-        }
-    }
-}
 
 /// What one thread has done, and what it does.
 #[derive(Debug)]
@@ -248,26 +179,6 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_lie_below_their_bounds() {
-        let counts = Counts::new();
-        for nanos in [0, 1, 2, 3, 1000, 1023, 1024, u64::MAX] {
-            counts.record(nanos);
-        }
-        let mut histogram = Histogram::default();
-        histogram.add(&counts);
-        let buckets: Vec<_> = histogram.buckets().filter(|b| b.1 > 0).collect();
-        let ns = Duration::from_nanos;
-        let expected =
-            [(ns(1), 1), (ns(2), 1), (ns(4), 2), (ns(1024), 2), (ns(2048), 1), (Duration::MAX, 1)];
-        assert_eq!(buckets, expected);
-        assert_eq!(histogram.count(), 8);
-        assert_eq!(histogram.quantile(0.5), Some(ns(4)));
-        assert_eq!(histogram.quantile(0.0), Some(ns(1)));
-        assert_eq!(histogram.quantile(1.0), Some(Duration::MAX));
-        assert_eq!(Histogram::default().quantile(0.5), None);
-    }
 
     #[test]
     fn a_running_job_has_its_own_start() {

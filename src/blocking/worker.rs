@@ -7,8 +7,11 @@ use super::{Crew, LANES, Lane};
 use crate::primitive::atomic::{AtomicU32, Ordering::*, fence};
 use crate::primitive::{Arc, clock, thread};
 use crate::util::abort::AbortOnUnwind;
+use crate::util::patience::Patience;
+use crate::util::ring::{Event, Ring};
 use std::fmt;
 use std::ptr;
+use std::time::Instant;
 
 /// What a thread of the pool runs: [`run`](Body::run) it, once, on a new thread.
 ///
@@ -40,7 +43,7 @@ impl Body {
     /// Runs jobs until the thread is not needed any more.
     pub fn run(mut self) {
         self.0.entered = true;
-        let me = Arc::new(Worker::new(self.0.crew));
+        let me = Arc::new(Worker::new(self.0.crew, self.0.shared.recorded));
         self.0.shared.threads.lock().all.push(me.clone());
         let _abort = AbortOnUnwind::new("a thread of the blocking pool");
         me.run(&self.0.shared, self.0.search);
@@ -78,11 +81,19 @@ pub struct Worker {
     /// 0, or why it was taken off the stack. Written under the lock, by who takes it off.
     signal: AtomicU32,
     pub(super) stats: Stats,
+    /// What the flight recorder has of it.
+    pub(super) ring: Option<Ring>,
 }
 
 impl Worker {
-    fn new(crew: Crew) -> Self {
-        Self { crew, thread: thread::current(), signal: AtomicU32::new(0), stats: Stats::new() }
+    fn new(crew: Crew, recorded: usize) -> Self {
+        Self {
+            crew,
+            thread: thread::current(),
+            signal: AtomicU32::new(0),
+            stats: Stats::new(),
+            ring: Some(recorded).filter(|&events| events > 0).map(Ring::new),
+        }
     }
 
     /// Tells a thread that was just taken off the stack why. Under the lock.
@@ -111,6 +122,7 @@ impl Worker {
 
     fn run(self: &Arc<Self>, shared: &Arc<Shared>, mut search: Option<Lane>) {
         let mut prefer = Lane::Runtime;
+        let patience = Patience::new(shared.spin);
         let mut now = None;
         loop {
             let closed = shared.word.is_closed();
@@ -126,7 +138,13 @@ impl Worker {
                 let start = now.unwrap_or_else(|| shared.now());
                 self.stats.begin(job.id(), job.queued_at(), start);
                 let announced = job.is_announced();
+                if let Some(ring) = &self.ring {
+                    ring.record(Event::Job, job.id(), ptr::from_ref(job.location()));
+                }
                 job.run();
+                if let Some(ring) = &self.ring {
+                    ring.record(Event::Idle, 0, ptr::null());
+                }
                 if announced {
                     (shared.after_job)();
                 }
@@ -139,7 +157,7 @@ impl Worker {
                 break shared.leave(self.crew, search, Some(self), false);
             }
             now = None;
-            match self.rest(shared, search.take()) {
+            match self.rest(shared, search.take(), &patience) {
                 Next::Look(signal) => search = signal,
                 Next::Retired => break,
             }
@@ -155,7 +173,7 @@ impl Worker {
     }
 
     /// Lies down, having found nothing.
-    fn rest(self: &Arc<Self>, shared: &Shared, search: Option<Lane>) -> Next {
+    fn rest(self: &Arc<Self>, shared: &Shared, search: Option<Lane>, patience: &Patience) -> Next {
         {
             let mut threads = shared.threads.lock();
             if shared.word.is_closed() {
@@ -170,7 +188,12 @@ impl Worker {
         if shared.has_work_for(self.crew) && self.get_up(shared) {
             return Next::Look(None);
         }
-        self.sleep(shared)
+        let since = clock::now();
+        // Relaxed: `sleep` reads it anew.
+        patience.look_on(since, || self.signal.load(Relaxed) != 0);
+        let next = self.sleep(shared, since);
+        patience.learn(clock::now().duration_since(since), matches!(next, Next::Look(Some(_))));
+        next
     }
 
     /// Takes itself off the stack. `false`: somebody did, and the signal says why.
@@ -184,8 +207,8 @@ impl Worker {
     }
 
     /// Sleeps until it is signalled or has slept long enough.
-    fn sleep(&self, shared: &Shared) -> Next {
-        let deadline = clock::now().checked_add(shared.keep_alive);
+    fn sleep(&self, shared: &Shared, since: Instant) -> Next {
+        let deadline = since.checked_add(shared.keep_alive);
         loop {
             match self.take_signal() {
                 Some(Signal::Search(lane)) => return Next::Look(Some(lane)),

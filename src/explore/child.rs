@@ -3,53 +3,90 @@
 //! A failure inside loom often ends in an abort, which would take all other tests with it. So the test
 //! starts itself again, by its name, and the child does the exploring. It tells what it found on its
 //! standard output; the parent makes the report. A failure is explored a second time, up to the execution
-//! that failed and with that one recorded: a model's executions come in the same order each time.
+//! that failed and with that one recorded: a model's executions come in the same order each time. Before
+//! that it is looked for with lower bounds, which makes it as short as it can be: executions cannot be
+//! shrunk, but there may be one with fewer interruptions.
 //!
-//! A model with futures that may be dropped is explored once with none dropped, then once for each place
-//! in the order in which an execution comes to them.
+//! Two choices are not loom's, and make *rounds*. A model with futures that may be dropped is explored once
+//! with none dropped, then once for each place in the order in which an execution comes to them. One with a
+//! fair `select!` is explored once with the first branch looked at first, then once for each further one.
 
+use super::choices::Policy;
 use super::model::Model;
+use super::still::BLOCKS;
+use super::test_command;
 use crate::primitive::explore;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::Location;
 use std::process::{Command, Output, exit};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// Says to a child which model it is, and which seed it has.
+/// Says to a child which model it is, its bound, and the one execution that is wanted, if it is one.
 const CHILD: &str = "REIVER_MODEL_CHILD";
+const BOUND: &str = "REIVER_MODEL_BOUND";
 const SEED: &str = "REIVER_MODEL_SEED";
 /// The steps one execution may take before loom calls it endless.
 const STEPS: usize = 50_000;
-/// A model in which nothing moves for so long is blocked.
-const STILL: Duration = Duration::from_secs(5);
 const BEGIN: &str = "@reiver model ";
 const LOG: &str = "@reiver log";
 const END: &str = "@reiver end";
 
-/// One execution of a model: where a future is dropped in it, and its number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// One execution of a model: the bound and the round that it is found in, and its number there. Other
+/// bounds have other executions of that number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seed {
-    cut: Option<u32>,
+    bound: usize,
+    round: Round,
     execution: u64,
+}
+
+/// What is the same in all executions of one round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Round {
+    /// Where a future is dropped.
+    cut: Option<u32>,
+    /// The branch at which every `select!` begins.
+    start: u32,
+}
+
+impl Round {
+    /// The one to explore after this, as far as is known of the model.
+    fn next(self, counts: &Counts) -> Option<Self> {
+        let cut = self.cut.map_or(0, |cut| cut + 1);
+        if self.start == 0 && cut < counts.cuts {
+            return Some(Self { cut: Some(cut), start: 0 });
+        }
+        let start = self.start + 1;
+        (start < counts.starts).then_some(Self { cut: None, start })
+    }
 }
 
 impl fmt::Display for Seed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "e{}", self.execution)?;
-        self.cut.map_or(Ok(()), |cut| write!(f, "c{cut}"))
+        write!(f, "b{}e{}", self.bound, self.execution)?;
+        self.round.cut.map_or(Ok(()), |cut| write!(f, "c{cut}"))?;
+        if self.round.start > 0 { write!(f, "s{}", self.round.start) } else { Ok(()) }
     }
 }
 
 impl Seed {
     fn parse(text: &str) -> Option<Self> {
-        let text = text.trim().strip_prefix('e')?;
+        let (bound, text) = text.trim().strip_prefix('b')?.split_once('e')?;
+        let (text, start) = text.split_once('s').unwrap_or((text, "0"));
         let (execution, cut) = match text.split_once('c') {
             Some((execution, cut)) => (execution, Some(cut.parse().ok()?)),
             None => (text, None),
         };
-        Some(Self { cut, execution: execution.parse().ok()? })
+        let round = Round { cut, start: start.parse().ok()? };
+        Some(Self { bound: bound.parse().ok()?, round, execution: execution.parse().ok()? })
     }
+}
+
+/// Whether this is the seed of a model.
+pub(super) fn is_seed(text: &str) -> bool {
+    Seed::parse(text).is_some()
 }
 
 /// A failure that [`Model::find`] found.
@@ -104,10 +141,12 @@ pub(super) enum Said {
 #[derive(Debug, Default)]
 struct Counts {
     executions: u64,
-    /// Of the present round, which has one place where a future is dropped.
-    round: u64,
-    cut: Option<u32>,
+    /// Of the present round.
+    in_round: u64,
+    round: Round,
     cuts: u32,
+    /// The most branches of a `select!`.
+    starts: u32,
     tasks: usize,
     /// Timers that fired in one execution.
     fires: u32,
@@ -116,9 +155,10 @@ struct Counts {
 
 static COUNTS: crate::primitive::StaticMutex<Counts> = crate::primitive::StaticMutex::new(Counts {
     executions: 0,
-    round: 0,
-    cut: None,
+    in_round: 0,
+    round: Round { cut: None, start: 0 },
     cuts: 0,
+    starts: 0,
     tasks: 0,
     fires: 0,
     reached: BTreeMap::new(),
@@ -127,7 +167,10 @@ static WANTED: OnceLock<Wanted> = OnceLock::new();
 
 /// What a child is for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted(Option<Seed>);
+pub(super) struct Wanted {
+    bound: usize,
+    seed: Option<Seed>,
+}
 
 /// One execution, as far as the child cares.
 #[derive(Clone, Copy, Debug)]
@@ -143,7 +186,14 @@ impl Run {
     }
 
     pub(super) fn is_cut(&self, cut: u32) -> bool {
-        self.seed.cut == Some(cut)
+        self.seed.round.cut == Some(cut)
+    }
+
+    /// Where a `select!` with `n` branches begins.
+    pub(super) fn start(&self, n: u32) -> u32 {
+        let mut counts = COUNTS.lock();
+        counts.starts = counts.starts.max(n);
+        self.seed.round.start % n
     }
 
     /// Tells the parent, and ends.
@@ -189,8 +239,10 @@ fn say(said: &Said, seed: Option<Seed>) -> ! {
 /// In a child that is to explore the model `name`: what is wanted of it.
 pub(super) fn wanted(name: &str) -> Option<Wanted> {
     std::env::var(CHILD).is_ok_and(|child| child == name).then(|| {
+        let bound = std::env::var(BOUND).ok().and_then(|bound| bound.parse().ok());
         let seed = std::env::var(SEED).ok().and_then(|seed| Seed::parse(&seed));
-        *WANTED.get_or_init(|| Wanted(seed))
+        let bound = bound.expect("who starts a child gives it a bound");
+        *WANTED.get_or_init(|| Wanted { bound, seed })
     })
 }
 
@@ -202,67 +254,74 @@ pub(super) fn check<R>(
 ) -> R {
     let start = Instant::now();
     watch(Duration::from_secs(model.seconds));
-    let thorough = std::env::var("REIVER_MODEL").is_ok_and(|value| value == "thorough");
-    let bound = model.bound + usize::from(thorough);
-    let mut cut = wanted.0.and_then(|seed| seed.cut);
-    loop {
+    let Wanted { bound, seed: wanted } = wanted;
+    let mut round = Some(wanted.map_or(Round::default(), |seed| seed.round));
+    while let Some(now) = round {
         {
             let mut counts = COUNTS.lock();
-            (counts.round, counts.cut) = (0, cut);
+            (counts.in_round, counts.round) = (0, now);
         }
         let execute = execute.clone();
         explore::run_model(bound, STEPS, move || {
             let mut counts = COUNTS.lock();
             counts.executions += 1;
-            counts.round += 1;
-            let seed = Seed { cut: counts.cut, execution: counts.round };
+            counts.in_round += 1;
+            let seed = Seed { bound, round: counts.round, execution: counts.in_round };
             drop(counts);
-            execute(Run { seed, reported: wanted.0 == Some(seed) });
+            execute(Run { seed, reported: wanted == Some(seed) });
         });
-        let next = cut.map_or(0, |cut| cut + 1);
-        if next >= COUNTS.lock().cuts || wanted.0.is_some() {
-            break;
-        }
-        cut = Some(next);
+        round = now.next(&COUNTS.lock()).filter(|_| wanted.is_none());
     }
-    let said = match wanted.0 {
+    let said = match wanted {
         Some(seed) => Said::Refused(format!("REIVER_SEED={seed}: there is no such execution")),
-        None => verdict(model, &COUNTS.lock(), start.elapsed()),
+        None => verdict(model, bound, &COUNTS.lock(), start.elapsed()),
     };
     say(&said, None)
 }
 
-fn verdict(model: &Model, counts: &Counts, took: Duration) -> Said {
-    let Counts { executions, tasks, fires, reached, cuts, .. } = counts;
+fn verdict(model: &Model, bound: usize, counts: &Counts, took: Duration) -> Said {
+    let Counts { executions, tasks, fires, reached, cuts, starts, .. } = counts;
     let missed: Vec<_> =
         model.must_reach.iter().filter(|label| !reached.contains_key(**label)).collect();
     if !missed.is_empty() {
         return Said::Refused(format!("never reached in {executions} executions: {missed:?}"));
     }
     // The end of the only task races with the clock thread, but with nothing of the user's.
-    if *executions < 2 || *tasks < 2 && *fires == 0 && *cuts == 0 {
+    if *executions < 2 || *tasks < 2 && *fires == 0 && *cuts == 0 && *starts < 2 {
         return Said::Refused(format!(
             "nothing to interleave: {tasks} task and no timer. A model sees reiver's tasks, locks, \
              channels, timers and wakers, and what is in `reiver::model`; not std's threads and locks"
         ));
     }
-    let Model { name, bound, .. } = model;
+    let name = &model.name;
     Said::Finished(format!(
         "model {name}: {executions} executions with {bound} preemptions in {took:.2?}, {tasks} tasks, \
          {cuts} places to drop a future at, reached {reached:?}"
     ))
 }
 
+/// Told of a panic outside of what is explored. loom panics when a thread that is none of a model's touches
+/// its objects, which says nothing to somebody who knows no loom.
+pub(super) fn stranger(at: Option<&Location<'_>>) {
+    let is_looms = at.is_some_and(|at| {
+        let file = at.file();
+        file.contains("/loom-0.") && file.ends_with("/rt/scheduler.rs")
+    });
+    if is_looms && WANTED.get().is_some() {
+        let text = "a lock, channel or waker of the model was used by a thread that is no part of it: use \
+                    `spawn` and `spawn_blocking` instead of std's threads and other runtimes";
+        say(&Said::Refused(text.to_owned()), None);
+    }
+}
+
 /// Ends the process when it takes too long, or stands still.
 fn watch(limit: Duration) {
     explore::watch(move |since| {
         let now = COUNTS.lock().executions;
-        if since.elapsed_still(now) > STILL {
-            let text = format!(
-                "nothing has moved for {STILL:?} in execution {now}: the body blocks its thread, by a \
-                 std lock that another task holds, a std channel or a loop that waits for somebody. \
-                 Use reiver's"
-            );
+        if since.stands_still(now) {
+            let still = explore::STILL;
+            let text =
+                format!("nothing has moved for {still:?} in execution {now}: a task {BLOCKS}");
             say(&Said::Refused(text), None);
         }
         if since.elapsed() > limit {
@@ -277,33 +336,54 @@ fn watch(limit: Duration) {
 
 /// In the parent: starts a child, and makes a report of what it says.
 pub(super) fn explore(model: &Model, seed: Option<&str>) -> Result<Explored, Found> {
-    let first = run_child(&model.name, seed);
-    match first {
-        Heard::Finished(text) => Ok(Explored(text)),
-        Heard::Failed { text, seed, log } => {
-            // A second time for the record, unless this was it.
-            let again =
-                (seed != "-" && log.is_empty()).then(|| run_child(&model.name, Some(&seed)));
-            let (text, log) = match again {
-                Some(Heard::Failed { text, log, .. }) => (text, log),
-                _ => (text, log),
-            };
-            Err(report(model, text, seed, &log))
-        }
-        Heard::Nothing(text) => Err(report(model, text, "-".to_owned(), "")),
+    let seed = seed.map(|seed| match Seed::parse(seed) {
+        Some(seed) => seed,
+        None => panic!("{}", no_seed(model, seed)),
+    });
+    let thorough = std::env::var("REIVER_MODEL").is_ok_and(|value| value == "thorough");
+    let bound = seed.map_or(model.bound + usize::from(thorough), |seed| seed.bound);
+    match (run_child(&model.name, bound, seed), seed) {
+        (Heard::Finished(text), _) => Ok(Explored(text)),
+        (Heard::Failed { text, seed: Some(found), .. }, None) => Err(shortest(model, text, found)),
+        (Heard::Failed { text, seed, log }, _) => Err(report(model, text, seed, &log)),
+        (Heard::Nothing(text), _) => Err(report(model, text, None, "")),
     }
 }
 
-fn report(model: &Model, message: String, seed: String, log: &str) -> Found {
-    let name = model.name.rsplit("::").next().unwrap_or_default();
+fn no_seed(model: &Model, seed: &str) -> String {
+    let what = match Policy::parse(seed.trim()) {
+        Some(_) => "is the seed of a simulation, and this is a model",
+        None => "is no seed",
+    };
+    format!("REIVER_SEED={seed} {what}: {} takes one like b2e17", model.name)
+}
+
+/// The failure with the fewest interruptions, recorded.
+fn shortest(model: &Model, text: String, found: Seed) -> Found {
+    let lower = (0..found.bound).find_map(|bound| match run_child(&model.name, bound, None) {
+        Heard::Failed { text, seed: Some(seed), .. } => Some((text, seed)),
+        _ => None,
+    });
+    let (text, seed) = lower.unwrap_or((text, found));
+    match run_child(&model.name, seed.bound, Some(seed)) {
+        Heard::Failed { text, log, .. } => report(model, text, Some(seed), &log),
+        _ => report(model, text, Some(seed), ""),
+    }
+}
+
+fn report(model: &Model, message: String, seed: Option<Seed>, log: &str) -> Found {
     let mut report = format!("model {} failed: {message}\n", model.name);
     if !log.is_empty() {
         report.push_str(&format!("\nwhat happened, in virtual time:\n{log}\n"));
     }
-    let seed = if seed == "-" { String::new() } else { seed };
-    if !seed.is_empty() {
-        report.push_str(&format!("\nto see it again: REIVER_SEED={seed} cargo test {name}\n"));
+    if let Some(seed) = seed {
+        let command = test_command(&model.name);
+        report.push_str(&format!(
+            "\nto see it again (with at most {} interruptions): REIVER_SEED={seed} {command}\n",
+            seed.bound
+        ));
     }
+    let seed = seed.map_or_else(String::new, |seed| seed.to_string());
     Found { message, seed, report }
 }
 
@@ -311,26 +391,27 @@ enum Heard {
     Finished(String),
     Failed {
         text: String,
-        seed: String,
+        /// Of an execution; a model may also fail as a whole.
+        seed: Option<Seed>,
         log: String,
     },
     /// It ended without a word.
     Nothing(String),
 }
 
-fn run_child(name: &str, seed: Option<&str>) -> Heard {
+fn run_child(name: &str, bound: usize, seed: Option<Seed>) -> Heard {
     let mut command = Command::new(std::env::current_exe().expect("a test knows its program"));
     command
         .args([name, "--exact", "--include-ignored", "--nocapture", "--test-threads=1"])
         .env(CHILD, name)
+        .env(BOUND, bound.to_string())
         .env("RUST_BACKTRACE", "0")
         .env_remove(SEED)
         // Reaching one of these would be a pass.
         .env_remove("LOOM_MAX_PERMUTATIONS")
         .env_remove("LOOM_MAX_DURATION");
     if let Some(seed) = seed {
-        assert!(Seed::parse(seed).is_some(), "REIVER_SEED={seed} is no seed of a model");
-        command.env(SEED, seed);
+        command.env(SEED, seed.to_string());
     }
     let output = command.output().expect("a test can start itself");
     hear(&output).unwrap_or_else(|| silent(name, &output))
@@ -345,7 +426,7 @@ fn hear(output: &Output) -> Option<Heard> {
     let (what, seed) = head.split_once(' ')?;
     Some(match what {
         "finished" => Heard::Finished(text),
-        _ => Heard::Failed { text, seed: seed.to_owned(), log },
+        _ => Heard::Failed { text, seed: Seed::parse(seed), log },
     })
 }
 

@@ -42,7 +42,7 @@ pub struct Taken {
 impl Taken {
     /// Whether a systematic search tries the other answers, and whether they count as deviations.
     fn is_explored(self) -> bool {
-        !matches!(self.what, Pick::Swarm | Pick::Short | Pick::Late | Pick::Refuse)
+        self.what != Pick::Swarm
     }
 
     fn cost(self) -> usize {
@@ -91,7 +91,8 @@ impl Choices {
         let at = self.taken.len();
         let pick = match &mut self.answer {
             Answer::Random(it) => random(it),
-            // Disturbances that only make schedules: the others would be too many.
+            // With every disturbance there is: each of them is a deviation then, and without them there
+            // are no schedules that there are not with them.
             Answer::Systematic(_) if what == Pick::Swarm => 1,
             Answer::Systematic(first) => first.get(at).copied().unwrap_or(0),
             Answer::Replay(schedule) => schedule.0.get(&at).copied().unwrap_or(0),

@@ -20,7 +20,7 @@ pub(super) fn runtime(engine: Box<dyn Engine>) -> Arc<Shared> {
         Err(io::Error::other(what))
     };
     let pool = |_| Pool::new(Config::default(), Box::new(refuse), Box::new(|| ()));
-    Shared::explored(Explored::new(engine), pool).expect("the system has one more descriptor")
+    Shared::explored(Explored::new(engine), pool)
 }
 
 /// Spawns the body.

@@ -9,7 +9,8 @@
 //! * [`model`]: each task is a thread of loom's, so that every operation on an atomic or lock of ours is
 //!   a point where another may come in between, and every load may give what the memory model allows.
 //!   Up to four tasks. An execution of it is in `stage`.
-//! * `choices`: decisions, policies, shrinking. `report`: what a person reads.
+//! * `choices`: decisions, policies, shrinking. `report`: what a person reads. `still`: a watch for what
+//!   blocks a simulation's thread; `child` has one for models.
 //!
 //! Rejected: the real scheduler inside a model (one task on two workers takes 35,000 executions where the
 //! tasks alone take 93, and its contract, that a woken task is polled and never twice at once, has
@@ -24,6 +25,7 @@ mod report;
 mod seeds;
 pub mod sim;
 mod stage;
+mod still;
 mod world;
 
 use std::fmt;
@@ -52,6 +54,11 @@ fn test_name(module: &str, function: &str) -> String {
         Some((_krate, rest)) => format!("{rest}::{function}"),
         None => function.to_owned(),
     }
+}
+
+/// The command that runs the test of this name alone.
+fn test_command(name: &str) -> String {
+    format!("cargo test {name} -- --exact")
 }
 
 /// What the two attributes expand to.

@@ -1,6 +1,6 @@
 //! A pipe in memory that reads and writes less than it could, when the simulation says so.
 
-use crate::primitive::explore::{self, Pick};
+use crate::primitive::explore;
 use crate::task::budget;
 use std::fmt;
 use std::io;
@@ -11,8 +11,9 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 /// One end of a [`duplex`] pipe.
 pub struct Pipe(DuplexStream);
 
-/// Two ends of a connection in memory, with room for `room` bytes each way: what stands for a TCP
-/// connection in a simulation.
+/// Two ends of a connection in memory, with room for `room` bytes each way: what stands for a
+/// connection in a simulation or model, for code that takes any stream. (In simulations on Linux, `TcpListener` and
+/// `TcpStream` work too.)
 ///
 /// Like one, it may take and give fewer bytes at a time than there are: the simulation decides. When one
 /// end is dropped, the other reads the rest, then the end of the stream, and its writes fail.
@@ -37,16 +38,6 @@ pub fn duplex(room: usize) -> (Pipe, Pipe) {
     (Pipe(one), Pipe(other))
 }
 
-/// How much of `most` bytes is moved: all, one, or half.
-fn some_of(most: usize) -> usize {
-    let short = explore::current().map_or(0, |explorer| explorer.pick(Pick::Short, 3));
-    match short {
-        0 => most,
-        1 => most.min(1),
-        _ => most.div_ceil(2),
-    }
-}
-
 impl AsyncRead for Pipe {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -56,7 +47,7 @@ impl AsyncRead for Pipe {
         // As sockets do: here a task may be told to give way.
         let unit = ready!(budget::poll_proceed(cx));
         let room = buf.remaining();
-        let mut some = buf.take(if room > 1 { some_of(room) } else { room });
+        let mut some = buf.take(explore::short(room));
         let result = Pin::new(&mut self.0).poll_read(cx, &mut some);
         let (got, initialized) = (some.filled().len(), some.initialized().len());
         // SAFETY: `some` is the beginning of the unfilled part, and says how much of it is initialized.
@@ -76,8 +67,7 @@ impl AsyncWrite for Pipe {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let unit = ready!(budget::poll_proceed(cx));
-        let most = if buf.len() > 1 { some_of(buf.len()) } else { buf.len() };
-        let result = Pin::new(&mut self.0).poll_write(cx, &buf[..most]);
+        let result = Pin::new(&mut self.0).poll_write(cx, &buf[..explore::short(buf.len())]);
         if result.is_ready() {
             unit.made_progress();
         }

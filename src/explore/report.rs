@@ -5,7 +5,9 @@
 //! of its `await`. Taking such a stack is slow, so it is done only when the failing execution is run
 //! again for the report.
 
+use super::child;
 use crate::primitive::{Arc, explore};
+use crate::sync::debug;
 use crate::task::{Header, Id};
 use std::backtrace::Backtrace;
 use std::collections::{HashMap, VecDeque};
@@ -15,6 +17,9 @@ use std::time::Duration;
 
 /// What is known of the body's panic when it is found in its handle.
 pub(super) const PANICKED: &str = "the body panicked";
+/// What a deadlock may be that is none.
+pub(super) const HINT: &str = "\n(Nobody here waits for what other threads or runtimes do, a timer or socket of \
+    tokio's, a thread of std's: use reiver's.)";
 /// The last events that a report shows.
 const SHOWN: usize = 40;
 
@@ -46,6 +51,7 @@ pub(super) struct Tasks {
 
 #[derive(Default)]
 struct Task {
+    id: Option<Id>,
     title: String,
     ended: bool,
     waits: Option<Arc<Backtrace>>,
@@ -66,7 +72,7 @@ impl Tasks {
             Some(name) => format!("task {number} `{name}` ({place})"),
             None => format!("task {number} ({place})"),
         };
-        self.all.push(Task { title, ..Task::default() });
+        self.all.push(Task { id: Some(task.id()), title, ..Task::default() });
         (number, true)
     }
 
@@ -101,9 +107,19 @@ impl Tasks {
         let live = self.all.iter().filter(|task| !task.ended);
         live.map(|task| {
             let place = task.waits.as_ref().map_or_else(|| "for something".to_owned(), place);
-            format!("\n  {} waits {place}", task.title)
+            format!("\n  {} waits {place}{}", task.title, self.lock_of(task))
         })
         .collect()
+    }
+
+    /// The lock that a task waits for, and who has it; where locks are noted, which is in simulations.
+    fn lock_of(&self, task: &Task) -> String {
+        let Some((lock, holders)) = task.id.and_then(debug::waited_for) else {
+            return String::new();
+        };
+        let holders = holders.into_iter().filter_map(|id| self.known(id));
+        let holders: Vec<_> = holders.map(|number| self.title(number)).collect();
+        format!(", for the {lock} of {}", holders.join(", "))
     }
 }
 
@@ -283,7 +299,10 @@ pub(super) fn catch_panics() {
                     before(info);
                 }
             }
-            None => before(info),
+            None => {
+                child::stranger(info.location());
+                before(info);
+            }
         }));
     });
 }

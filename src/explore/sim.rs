@@ -5,7 +5,7 @@
 use super::choices::{self, Policy};
 use super::report::Failure;
 use super::world::{self, Run};
-use super::{Verdict, seeds, test_name};
+use super::{Verdict, child, seeds, test_command, test_name};
 use crate::primitive::explore::{self, Pick};
 use pin_project_lite::pin_project;
 use std::collections::BTreeMap;
@@ -107,7 +107,7 @@ impl<F: Future> Future for CancelAnywhere<F> {
 #[derive(Clone, Debug)]
 #[must_use = "a simulation does nothing until `run` or `find`"]
 pub struct Sim {
-    name: String,
+    pub(super) name: String,
     file: &'static str,
     pub(super) location: &'static Location<'static>,
     seeds: u64,
@@ -213,8 +213,9 @@ impl Sim {
         Self { buggify, ..self }
     }
 
-    /// Whether `try_acquire`, `try_lock`, `try_send` and their like may fail, in some runs, though
-    /// nothing is in their way. Off unless set: a test may know that nothing is.
+    /// Whether `try_acquire`, `try_lock`, `try_send`, `get_nowait` and their like may fail, in some runs,
+    /// though nothing is in their way, and an `mpsc` receiver's `try_recv` and `JoinSet::try_join_next` may
+    /// see nothing, though there is something. Off unless set: a test may know better.
     pub fn refusals(self, refusals: bool) -> Self {
         Self { refusals, ..self }
     }
@@ -277,11 +278,17 @@ impl Sim {
         F: Future + 'static,
         F::Output: Verdict,
     {
-        let policy = Policy::parse(seed.trim());
-        let policy =
-            policy.unwrap_or_else(|| panic!("REIVER_SEED={seed} is no seed of a simulation"));
+        let policy = Policy::parse(seed.trim()).unwrap_or_else(|| panic!("{}", self.no_seed(seed)));
         let run = self.once(&policy, &body, true);
         run.failure.clone().map(|failure| self.found(failure, policy, 1, &run))
+    }
+
+    fn no_seed(&self, seed: &str) -> String {
+        let what = match child::is_seed(seed) {
+            true => "is the seed of a model, and this is a simulation",
+            false => "is no seed",
+        };
+        format!("REIVER_SEED={seed} {what}: {} takes one like s17 or t3:1", self.name)
     }
 
     /// Explores `body` and gives the first failure, with a short way to it.
@@ -416,11 +423,13 @@ impl Sim {
     }
 
     fn found(&self, failure: Failure, policy: Policy, number: u64, run: &Run) -> Found {
-        let name = self.name.rsplit("::").next().unwrap_or_default();
         let report = format!(
             "sim {} failed in run {number}: {}\n\nwhat happened, in virtual time:{}\n\n\
-             to see it again: REIVER_SEED={policy} cargo test {name}\n",
-            self.name, failure.text, run.log
+             to see it again: REIVER_SEED={policy} {}\n",
+            self.name,
+            failure.text,
+            run.log,
+            test_command(&self.name)
         );
         Found { failure, policy, run: number, report }
     }

@@ -5,7 +5,7 @@
 //! anybody still runs: if not, it is the clock's turn, or this is a deadlock.
 
 use super::child::{self, Said};
-use super::report::{End, Event, Failure, Log, Tasks};
+use super::report::{End, Event, Failure, HINT, Log, Tasks};
 use super::{Verdict, engine};
 use crate::primitive::explore::{self, Explorer, Pick};
 use crate::primitive::{Arc, StaticMutex, thread};
@@ -264,7 +264,7 @@ impl State {
             Clock::Idle => {
                 let text = self.tasks.waiting();
                 self.fail(&Failure::new(format!(
-                    "deadlock: every task waits and no timer is set.{text}"
+                    "deadlock: every task waits and no timer is set.{text}{HINT}"
                 )))
             }
         }
@@ -293,7 +293,10 @@ impl State {
 }
 
 impl Explorer for World {
-    fn pick(&self, what: Pick, _n: u32) -> u32 {
+    fn pick(&self, what: Pick, n: u32) -> u32 {
+        if what == Pick::Start {
+            return self.state.lock().run.start(n);
+        }
         if what == Pick::Preempt {
             let mut state = self.state.lock();
             if let Some(task) = state.current().filter(|_| state.log.is_some()) {

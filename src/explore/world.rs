@@ -1,12 +1,14 @@
 //! One run of a simulation: the ready tasks, the clock, and a decision at each step.
 
 use super::choices::{Choices, Policy, Schedule, Taken};
-use super::report::{End, Event, Failure, Log, Tasks, catch_panics};
+use super::report::{End, Event, Failure, HINT, Log, Tasks, catch_panics};
 use super::sim::Sim;
+use super::still::Watched;
 use super::{Verdict, engine};
 use crate::primitive::explore::{self, Explorer, Pick};
-use crate::primitive::{Arc, Mutex, thread};
+use crate::primitive::{Arc, Mutex, thread, unique_block};
 use crate::scheduler::{self, Engine, Shared};
+use crate::sync::debug;
 use crate::task::{self, Id, JoinHandle, Runnable};
 use std::backtrace::Backtrace;
 use std::collections::{BTreeMap, VecDeque};
@@ -35,6 +37,9 @@ where
     F::Output: Verdict,
 {
     catch_panics();
+    if report {
+        debug::note_all();
+    }
     let world = Arc::new(World::new(sim, policy, report));
     let failure = explore::with(world.clone(), || {
         let shared = engine::runtime(Box::new(Hand(world.clone())));
@@ -70,6 +75,8 @@ where
 struct World {
     thread: thread::ThreadId,
     started: Instant,
+    watched: Watched,
+    network: u64,
     state: Mutex<State>,
 }
 
@@ -135,6 +142,8 @@ impl World {
         Self {
             thread: thread::current().id(),
             started: crate::primitive::clock::origin(),
+            watched: Watched::new(&sim.name, policy),
+            network: unique_block(1),
             state: Mutex::new(state),
         }
     }
@@ -144,6 +153,10 @@ impl World {
         for _ in 0..steps {
             if root.is_finished() || self.state.lock().failure.is_some() {
                 return None;
+            }
+            // What the sockets have: nobody else waits for it.
+            if let Some(mut turn) = shared.driver.try_turn() {
+                turn.run(Some(Duration::ZERO));
             }
             let armed = shared.driver.timers.earliest().is_some();
             let next = self.state.lock().next(armed);
@@ -161,7 +174,9 @@ impl World {
                     let text = self.state.lock().tasks.waiting();
                     return Some(Failure {
                         kind: "deadlock".to_owned(),
-                        text: format!("deadlock: nothing is ready and no timer is set.{text}"),
+                        text: format!(
+                            "deadlock: nothing is ready and no timer is set.{text}{HINT}"
+                        ),
                     });
                 }
             }
@@ -179,7 +194,7 @@ impl World {
             (state.current, state.end) = (Some(number), End::Waits);
             state.choices.note(u64::from(number));
         }
-        task.run();
+        self.watched.poll(number, task);
         let mut state = self.state.lock();
         state.current = None;
         let end = state.end;
@@ -190,8 +205,8 @@ impl World {
     fn end(&self, shared: &Arc<Shared>) {
         shared.close();
         loop {
-            let Some((_, task)) = self.state.lock().ready.pop_front() else { break };
-            task.run();
+            let Some((number, task)) = self.state.lock().ready.pop_front() else { break };
+            self.watched.poll(number, task);
         }
         shared.driver.timers.shutdown();
     }
@@ -280,6 +295,10 @@ impl Explorer for World {
 
     fn name(&self) -> &'static str {
         "a simulation"
+    }
+
+    fn network(&self) -> Option<u64> {
+        Some(self.network)
     }
 }
 

@@ -2,8 +2,9 @@
 
 /// Notes, for `#[reiver::model]` and `#[reiver::sim]`, that an execution got here.
 ///
-/// A test that explores its body fails if it never met a label that stands in it: so it cannot go on
-/// passing when the race that it is about no longer happens. Elsewhere this does nothing, and costs
+/// A test that explores its body fails if it never met a label that stands in it, or is in its `must_reach`
+/// as those in functions that it calls have to be: so it cannot go on passing when the race that it is about
+/// no longer happens. Elsewhere this does nothing, and costs
 /// nothing without the feature `model`.
 ///
 /// # Examples

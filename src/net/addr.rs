@@ -4,6 +4,7 @@
 //! by the system's resolver, which blocks, on the blocking pool's lane for the runtime's own jobs: a
 //! full queue of user jobs does not delay a `connect`.
 
+use super::simulated;
 use crate::blocking::Spec;
 use crate::runtime::in_runtime;
 use crate::task::JoinHandle;
@@ -139,6 +140,7 @@ impl Iterator for Addresses {
 pub(super) fn ip(address: &socket2::SockAddr) -> io::Result<SocketAddr> {
     address
         .as_socket()
+        .or_else(|| simulated::address(address))
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the socket has no IP address"))
 }
 

@@ -7,13 +7,16 @@
 //!
 //! What each file owns: `socket.rs` a registered descriptor and its operations; `methods.rs` the
 //! methods that several types have; `split.rs` the halves of streams; `datagram.rs` whole messages;
-//! `addr.rs` names to addresses; `async_fd/` descriptors of the user's; `sys/` what differs between
+//! `addr.rs` names to addresses; `name.rs` addresses to names; `simulated.rs` the network of a simulation; `async_fd/`
+//! descriptors of the user's; `sys/` what differs between
 //! systems.
 
 mod addr;
 pub(crate) mod async_fd;
 mod datagram;
 mod methods;
+mod name;
+mod simulated;
 mod socket;
 mod split;
 mod sys;
@@ -24,6 +27,7 @@ mod udp_linux;
 pub mod unix;
 
 pub use addr::{ToSocketAddrs, lookup_host};
+pub use name::lookup_addr;
 pub use tcp::{TcpListener, TcpSocket, TcpStream};
 pub use udp::UdpSocket;
 pub use unix::{UnixDatagram, UnixListener, UnixSocket, UnixStream};

@@ -7,6 +7,7 @@
 //! The `poll_*` operations wait in the registration's slot of their direction (the last caller is
 //! woken), the async ones in its list (everybody is woken).
 
+use crate::primitive::explore;
 use crate::reactor::{Direction, Evented, Interest, Ready, Registration, StableFd};
 use crate::runtime::in_runtime;
 use crate::task::budget;
@@ -259,10 +260,11 @@ impl<T: Bytes> Socket<T> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let unit = ready!(budget::poll_proceed(cx));
-        let wanted = wanted::<T>(buf.remaining());
+        let room = explore::short(buf.remaining());
+        let wanted = wanted::<T>(room);
         let read = ready!(self.registration().poll_transfer(cx, Direction::Read, wanted, || {
             // SAFETY: `read_into` writes into it, and nothing else.
-            self.io().read_into(unsafe { buf.unfilled_mut() })
+            self.io().read_into(unsafe { &mut buf.unfilled_mut()[..room] })
         }));
         unit.made_progress();
         let read = read?;
@@ -274,6 +276,7 @@ impl<T: Bytes> Socket<T> {
 
     #[inline]
     pub(crate) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let buf = &buf[..explore::short(buf.len())];
         self.poll_output(cx, buf.len(), |io| io.write_from(buf))
     }
 

@@ -5,6 +5,7 @@ use super::pool::ProcessPool;
 use crate::primitive;
 use crate::runtime::Handle;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Variables that workers get from our environment, besides those that were asked for: where programs and
@@ -83,12 +84,14 @@ pub struct Builder {
     pub(super) idle_timeout: Duration,
     pub(super) start_timeout: Duration,
     pub(super) timeout: Option<Duration>,
+    pub(super) back_off: (Duration, Duration),
     pub(super) grace: Duration,
     pub(super) recycle_after: u64,
     pub(super) recycle_memory: u64,
     pub(super) memory: u64,
     pub(super) address_space: u64,
     pub(super) cpu_time: Duration,
+    pub(super) cgroup: Option<(PathBuf, u64)>,
     pub(super) nice: i32,
     pub(super) stdout: Stdio,
     pub(super) stderr: Stdio,
@@ -105,7 +108,7 @@ impl Builder {
         Self {
             workers: primitive::num_cpus(),
             min_workers: 0,
-            depth: 1,
+            depth: 4,
             max_queued: 1024,
             max_queued_bytes: 256 << 20,
             max_message: 1 << 30,
@@ -118,6 +121,8 @@ impl Builder {
             memory: 0,
             address_space: 0,
             cpu_time: Duration::ZERO,
+            cgroup: None,
+            back_off: (Duration::from_millis(50), Duration::from_secs(5)),
             nice: 5,
             stdout: Stdio::Inherit,
             stderr: Stdio::Inherit,
@@ -147,12 +152,13 @@ impl Builder {
         self
     }
 
-    /// How many jobs a worker may be given at a time: by default 1.
+    /// How many jobs a worker may be given at a time: by default 4.
     ///
-    /// With more, a worker that has been quick lately (50 µs a job, or less) finds its next job without a wait for us,
-    /// which about doubles the rate of tiny jobs. They still run one after the other, and those that have not begun
-    /// when the worker is lost go to another. But one of them may stand behind a job that is unexpectedly long, or
-    /// endless, while another worker is free: set a [`timeout`](Self::timeout).
+    /// With more than 1, a worker that has been quick lately (50 µs a job, or less) finds its next job without a wait
+    /// for us, which about doubles the rate of tiny jobs. They still run one after the other. When the first takes
+    /// longer than a millisecond, those behind it are taken back and go to other workers, in their order; the same when
+    /// the worker is lost. One whose caller goes away is taken back, too. So each job ahead of another holds it up for a
+    /// millisecond at most. A worker never has more than 512, chunks of a [`map`](super::Map::chunks) included.
     ///
     /// # Panics
     ///
@@ -243,6 +249,28 @@ impl Builder {
         self
     }
 
+    /// Each worker is in a control group of its own below `parent`, with so much memory in bytes: all that counts
+    /// there, shared memory, files that it has read, and what it has started included. Whoever goes beyond is killed
+    /// by the kernel, and the error then says for certain that it was
+    /// [`OutOfMemory`](super::KillHint::OutOfMemory). With version 2 of the interface, killing a worker kills its whole
+    /// group.
+    ///
+    /// `parent` is a directory that has been delegated to this process: with version 2 one whose `cgroup.procs`
+    /// is empty, with version 1 one of the `memory` hierarchy. Where no group can be made there, no worker
+    /// starts, and jobs get [`Failure::WorkerStart`](super::Failure::WorkerStart). A process that is killed leaves
+    /// the directories of its workers behind, which are empty.
+    pub fn cgroup(mut self, parent: impl Into<PathBuf>, memory: u64) -> Self {
+        self.cgroup = Some((parent.into(), memory));
+        self
+    }
+
+    /// How long the pool waits before it starts a worker again, when two starts in a row went wrong: `first`, and then
+    /// twice as long each time, up to `most`. By default 50 ms and 5 s.
+    pub fn back_off(mut self, first: Duration, most: Duration) -> Self {
+        self.back_off = (first, most);
+        self
+    }
+
     /// Added to the nice value of workers: by default 5, so that they do not hold up this process.
     pub fn nice(mut self, nice: i32) -> Self {
         self.nice = nice;
@@ -300,8 +328,11 @@ impl Builder {
     }
 
     /// Runs jobs on threads of this process, for debuggers and tests; the environment variable
-    /// `REIVER_OFFLOAD=inline` does it for all pools. Values are encoded and decoded all the same. A job that runs
-    /// out of time is answered in time, and runs on; one that crashes takes the process along.
+    /// `REIVER_OFFLOAD=inline` does it for all pools. All else is the same: values are encoded and decoded, the queue
+    /// has its bounds, panics come back, the initialiser runs (once for the pool), jobs are tried again, and
+    /// [`chaos`](Self::chaos) ends jobs as if their workers were lost. But nothing can be killed: a job that runs out
+    /// of time is answered in time and asked to stop, and runs on if it does not look; one that crashes takes the
+    /// process along; and there are no limits of memory.
     pub fn inline(mut self, inline: bool) -> Self {
         self.inline = inline;
         self

@@ -5,11 +5,12 @@
 //! anything is allocated, and memory grows with what has come, not with what was announced.
 //!
 //! ```text
-//! 0 kind  1 zero  2..4 segments  4..8 function  8..16 job  16..24 payload's size  24..32 extra
+//! 0 kind  1 context  2..4 segments  4..8 function  8..16 job  16..24 payload's size  24..32 extra
 //! ```
 //!
-//! All little-endian. `function`: in an answer how long it took, in µs; in a hello the process. `extra`: in a run the memory limit, in an answer the worker's resident KiB, in a hello
-//! the program's fingerprint. The top bit of a segment's size says that its bytes do not follow: it is
+//! All little-endian. `context`: how many bytes at the payload's end say for whom a job runs (`context.rs`), in a run
+//! only. `function`: in an answer how long it took, in µs; in a hello the process. `extra`: in a run the memory
+//! limit, in an answer the worker's resident KiB, in a hello the program's fingerprint. The top bit of a segment's size says that its bytes do not follow: it is
 //! shared memory, whose descriptor comes with the first byte of the head.
 
 use crate::io::ReadBuf;
@@ -46,14 +47,21 @@ pub enum Kind {
     TooLarge = 7,
     /// Parent: exit in good order.
     Close = 8,
+    /// Parent, first of all: the memory in which jobs are offered (`page.rs`).
+    Page = 9,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
         use Kind::*;
-        [Hello, Run, Done, Panicked, Codec, Unknown, TooLarge, Close]
+        [Hello, Run, Done, Panicked, Codec, Unknown, TooLarge, Close, Page]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
+    }
+
+    /// Whether a worker answers a job with it.
+    pub fn is_answer(self) -> bool {
+        matches!(self, Self::Done | Self::Panicked | Self::Codec | Self::Unknown | Self::TooLarge)
     }
 }
 
@@ -62,6 +70,8 @@ impl Kind {
 pub struct Head {
     /// What it is.
     pub kind: Kind,
+    /// How much of the payload, at its end, is context.
+    pub context: u8,
     /// How many segments it has.
     pub segments: u16,
     /// The function's number.
@@ -77,7 +87,7 @@ pub struct Head {
 impl Head {
     /// A head without payload and segments.
     pub fn new(kind: Kind, function: u32, job: u64, extra: u64) -> Self {
-        Self { kind, segments: 0, function, job, payload: 0, extra }
+        Self { kind, context: 0, segments: 0, function, job, payload: 0, extra }
     }
 
     fn parse(bytes: &[u8; HEAD]) -> Result<Self, Malformed> {
@@ -87,15 +97,17 @@ impl Head {
             u64::from_le_bytes(word)
         };
         let kind = Kind::from_byte(bytes[0]).ok_or(Malformed::Kind(bytes[0]))?;
-        if bytes[1] != 0 {
-            return Err(Malformed::Kind(bytes[1]));
+        let (context, payload) = (bytes[1], u64_at(16));
+        if context != 0 && (kind != Kind::Run || u64::from(context) > payload) {
+            return Err(Malformed::Context(context));
         }
         Ok(Self {
             kind,
+            context,
             segments: u16::from_le_bytes([bytes[2], bytes[3]]),
             function: u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]),
             job: u64_at(8),
-            payload: u64_at(16),
+            payload,
             extra: u64_at(24),
         })
     }
@@ -103,7 +115,7 @@ impl Head {
     /// The head and the sizes of its segments, as they are written.
     pub fn write(&self, sizes: impl ExactSizeIterator<Item = u64>, out: &mut Vec<u8>) {
         debug_assert_eq!(usize::from(self.segments), sizes.len());
-        out.extend([self.kind as u8, 0]);
+        out.extend([self.kind as u8, self.context]);
         out.extend(self.segments.to_le_bytes());
         out.extend(self.function.to_le_bytes());
         out.extend(self.job.to_le_bytes());
@@ -122,6 +134,8 @@ pub enum Malformed {
     Segments(u16),
     /// It is longer than allowed.
     Size(u64),
+    /// A context came where there is none, or one longer than all.
+    Context(u8),
     /// Shared memory came where none is taken.
     Shared,
 }
@@ -132,6 +146,7 @@ impl fmt::Display for Malformed {
             Self::Kind(byte) => write!(f, "it wrote what is no message (kind {byte})"),
             Self::Segments(n) => write!(f, "it announced {n} segments"),
             Self::Size(size) => write!(f, "it announced {size} bytes"),
+            Self::Context(size) => write!(f, "it announced {size} bytes of context"),
             Self::Shared => f.write_str("it announced shared memory"),
         }
     }

@@ -1,9 +1,11 @@
 //! A call as a value: the function, its encoded arguments, and how it is to run.
 
 use super::blob::Bytes;
+use super::context::JobContext;
 use super::error::{Failure, OffloadError};
 use super::registry::{self, Entry, Message};
 use crate::primitive::Arc;
+use crate::task::{self, Id};
 use serde::de::DeserializeOwned;
 use serde::ser::Serialize;
 use std::fmt;
@@ -46,6 +48,9 @@ pub(super) struct Call {
     /// The arguments, or why they have no encoding. Shared by the attempts.
     pub(super) message: Arc<Result<Message, String>>,
     pub(super) options: Options,
+    pub(super) context: JobContext,
+    /// Who waits for it.
+    pub(super) task: Option<Id>,
 }
 
 /// How a job is to run.
@@ -55,6 +60,8 @@ pub(super) struct Options {
     pub(super) deadline: Option<Duration>,
     pub(super) memory: u64,
     pub(super) retries: u32,
+    /// How many of its kind a worker may have at a time, for all that it takes.
+    pub(super) chunk: usize,
 }
 
 /// What the attribute's `job` calls: `W` is the result as it is encoded.
@@ -66,7 +73,8 @@ where
     let decode = |mut message: Message| {
         registry::decode::<W>(&message.payload, &mut message.blobs).map(W::into_result)
     };
-    Job { call: Call { entry, message, options: Options::default() }, decode }
+    let context = JobContext { function: entry.name(), ..JobContext::default() };
+    Job { call: Call { entry, message, options: Options::default(), context, task: None }, decode }
 }
 
 /// A type of the wire, and the type that it stands for.
@@ -115,6 +123,21 @@ impl<R> Job<R> {
         self
     }
 
+    /// A name, for people: in listings ([`Handle::offload_jobs`](crate::runtime::Handle::offload_jobs)), for the
+    /// job itself ([`current_job`](super::current_job)), and as the name of the thread that runs it, as far as a
+    /// system's names go (`top -H`). By default that of the task that submits it. At most 150 bytes cross.
+    pub fn name(mut self, name: &str) -> Self {
+        self.call.context.name = Some(name.into());
+        self
+    }
+
+    /// The job's place in a distributed trace, as W3C's `traceparent` header writes it: the function finds it by
+    /// [`current_job`](super::current_job) and makes its spans children of that.
+    pub fn traceparent(mut self, traceparent: &str) -> Self {
+        self.call.context.traceparent = Some(traceparent.into());
+        self
+    }
+
     /// The function: `crate::module::name`.
     pub fn function(&self) -> &'static str {
         self.call.entry.name()
@@ -136,6 +159,14 @@ impl<R> fmt::Debug for Job<R> {
 }
 
 impl Call {
+    /// The job belongs to the task that is polled here, as far as it has no name of its own.
+    pub(super) fn adopt(&mut self) {
+        self.task = task::try_id();
+        if self.context.name.is_none() {
+            self.context.name = task::current_name();
+        }
+    }
+
     pub(super) fn error(&self, failure: Failure) -> OffloadError {
         OffloadError::new(self.entry.name(), failure)
     }

@@ -4,10 +4,14 @@
 //! else: a long message goes out while error output comes in, and the caller who gives up, the deadline and
 //! the worker's death are seen at any time.
 
+use super::cgroup::Group;
 use super::config::Builder;
+use super::context::JobContext;
 use super::error::{Failure, KillHint};
 use super::error_output::Errors;
 use super::frame::{Frame, Head, Kind, MAX_SEGMENTS, Malformed, Reader, SHARED};
+use super::offer::CELLS;
+use super::page::Page;
 use super::real_time::{before, sleep_until};
 use super::registry::{self, Message};
 use super::spawn;
@@ -32,8 +36,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 /// How long a worker that has closed its channel has to end by itself: exiting takes a millisecond, or longer if
-/// it has much memory to give back.
-const LAST_BREATH: Duration = Duration::from_millis(200);
+/// it has much memory to give back. On a machine full of other work it gets no CPU for a good while: the time is
+/// such that only one that does not exit at all reaches it, since what is said then is less.
+const LAST_BREATH: Duration = Duration::from_secs(2);
 /// How long a worker that was asked to exit has for what it does at its exit.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// A message up to this long is copied into one piece instead of being gathered.
@@ -49,6 +54,9 @@ pub(super) struct Link {
     errors: Errors,
     child: Child,
     pid: u32,
+    group: Option<Group>,
+    /// Which of its jobs have begun.
+    page: Page,
     /// What is to be written.
     out: VecDeque<Outgoing>,
 }
@@ -72,6 +80,8 @@ pub(super) enum End {
 pub(super) struct Outgoing {
     head: Vec<u8>,
     message: Option<Arc<Result<Message, String>>>,
+    /// What follows the payload.
+    context: Vec<u8>,
     sent: usize,
     total: usize,
     /// How many messages it is: small ones that are written together.
@@ -83,16 +93,23 @@ impl Outgoing {
     pub(super) fn plain(head: Head) -> Self {
         let mut bytes = Vec::new();
         head.write([].into_iter(), &mut bytes);
-        Self { total: bytes.len(), head: bytes, message: None, sent: 0, messages: 1 }
+        let context = Vec::new();
+        Self { total: bytes.len(), head: bytes, message: None, context, sent: 0, messages: 1 }
     }
 
-    /// A message with the payload and the blobs of `message`, which is one.
-    pub(super) fn new(mut head: Head, message: Arc<Result<Message, String>>) -> Self {
+    /// A message with the payload and the blobs of `message`, which is one, and with the job's context.
+    pub(super) fn new(
+        mut head: Head,
+        message: Arc<Result<Message, String>>,
+        about: &JobContext,
+    ) -> Self {
         let Ok(content) = &*message else { return Self::plain(head) };
-        head.payload = content.payload.len() as u64;
+        let mut context = Vec::new();
+        head.context = about.write(&mut context);
+        let mut total = content.payload.len() + context.len();
+        head.payload = total as u64;
         head.segments = content.blobs.len() as u16;
         let mut bytes = Vec::with_capacity(128);
-        let mut total = content.payload.len();
         let mut descriptors = 0;
         let sizes = content.blobs.iter().map(|blob| {
             let shared = blob.shared().is_some() && descriptors < MAX_DESCRIPTORS;
@@ -105,9 +122,10 @@ impl Outgoing {
         total += bytes.len();
         if content.blobs.is_empty() && content.payload.len() <= SMALL {
             bytes.extend_from_slice(&content.payload);
-            return Self { head: bytes, message: None, sent: 0, total, messages: 1 };
+            bytes.append(&mut context);
+            return Self { head: bytes, message: None, context, sent: 0, total, messages: 1 };
         }
-        Self { head: bytes, message: Some(message), sent: 0, total, messages: 1 }
+        Self { head: bytes, message: Some(message), context, sent: 0, total, messages: 1 }
     }
 
     /// Damages it, so that no reader takes it.
@@ -131,7 +149,7 @@ impl Outgoing {
         let mut parts = vec![&self.head[..]];
         let mut descriptors = 0;
         for content in self.message.iter().flat_map(|message| (**message).iter()) {
-            parts.push(&content.payload);
+            parts.extend([&content.payload[..], &self.context[..]]);
             for blob in &content.blobs {
                 let shared = blob.shared().is_some() && descriptors < MAX_DESCRIPTORS;
                 descriptors += usize::from(shared);
@@ -203,7 +221,9 @@ fn receive(socket: &UnixStream, buf: &mut ReadBuf<'_>) -> rustix::io::Result<()>
 impl Link {
     /// Starts a worker, up to its hello and the initialiser's end.
     pub(super) async fn start(config: &Builder) -> Result<Self, String> {
-        let (newborn, socket) = spawn::spawn(config).await.map_err(|error| error.to_string())?;
+        let started = spawn::spawn(config).await.map_err(|error| error.to_string())?;
+        let (newborn, socket, page) = started;
+        let group = newborn.group();
         let mut command = Command::new(&config.program);
         let adopted = command.kill_on_drop(true).spawn_with(|_| Ok(newborn.take()));
         let mut child = adopted.map_err(|error| error.to_string())?;
@@ -212,7 +232,8 @@ impl Link {
         let pid = child.id().unwrap_or_default();
         let errors = Errors::new(child.stderr.take(), config.stderr);
         let reader = Reader::new(config.max_message, false);
-        let mut link = Self { socket, reader, errors, child, pid, out: VecDeque::new() };
+        let out = VecDeque::new();
+        let mut link = Self { socket, reader, errors, child, pid, group, page, out };
         let deadline = Instant::now().checked_add(config.start_timeout);
         match link.exchange(deadline, |_| Poll::Pending).await {
             End::Answer(frame) if frame.head.kind == Kind::Hello => {
@@ -228,7 +249,7 @@ impl Link {
             return Err(format!("the initialiser's arguments: {error}"));
         }
         let head = Head::new(Kind::Run, function, 0, 0);
-        link.post(Outgoing::new(head, first.message.clone()));
+        link.give(Outgoing::new(head, first.message.clone(), &first.context));
         match link.exchange(deadline, |_| Poll::Pending).await {
             End::Answer(frame) if frame.head.kind == Kind::Done => Ok(link),
             End::Answer(frame) if frame.head.kind == Kind::Panicked => {
@@ -248,8 +269,26 @@ impl Link {
         self.pid
     }
 
+    /// Gives the worker a job to write: its number among the worker's jobs.
+    pub(super) fn give(&mut self, message: Outgoing) -> u64 {
+        let number = self.page.offer();
+        self.post(message);
+        number
+    }
+
+    /// Takes a job back that the worker was given. `false`: it has begun.
+    #[must_use = "`true`: the job is to be queued again"]
+    pub(super) fn take_back(&self, number: u64) -> bool {
+        self.page.withdraw(number)
+    }
+
+    /// Whether the worker can hold one job more, when it has not ended job `oldest`.
+    pub(super) fn has_room(&self, oldest: u64) -> bool {
+        self.page.since(oldest) < CELLS
+    }
+
     /// Adds a message to those that are to be written.
-    pub(super) fn post(&mut self, message: Outgoing) {
+    fn post(&mut self, message: Outgoing) {
         match self.out.back_mut() {
             Some(last) if last.sent == 0 && last.message.is_none() && message.message.is_none() => {
                 last.head.extend_from_slice(&message.head);
@@ -260,12 +299,12 @@ impl Link {
         }
     }
 
-    /// Whether the oldest of the last `messages` can have reached the worker whole: only then can its job begin.
-    pub(super) fn delivered(&self, messages: usize) -> bool {
+    /// Whether a job can have reached the worker whole: only then can it begin.
+    pub(super) fn delivered(&self, number: u64) -> bool {
         let unsent: usize = self.out.iter().map(|out| out.messages).sum();
         // Of several that are written together, the first may be whole.
         let partly = self.out.front().is_some_and(|out| out.sent > 0 && out.messages > 1);
-        unsent < messages || partly
+        (unsent as u64) < self.page.since(number) || partly
     }
 
     /// The end of its error output, with what has come by now.
@@ -299,6 +338,9 @@ impl Link {
     }
 
     /// Writes what there is to write, and waits for the worker's next message, or for `other`.
+    ///
+    /// A message that was read with the last one comes first: what is given to the worker on account of both is then
+    /// written at once, and wakes it once.
     pub(super) async fn exchange(
         &mut self,
         deadline: Option<Instant>,
@@ -306,6 +348,9 @@ impl Link {
     ) -> End {
         let mut late = pin!(deadline.map(sleep_until));
         poll_fn(|cx| {
+            if let Some(end) = self.come() {
+                return Poll::Ready(end);
+            }
             while let Some(message) = self.out.front_mut() {
                 match message.poll_write(&self.socket, cx) {
                     Poll::Ready(Ok(())) => drop(self.out.pop_front()),
@@ -329,13 +374,16 @@ impl Link {
         .await
     }
 
+    /// A message that was read, or what was read instead.
+    fn come(&mut self) -> Option<End> {
+        match self.reader.next() {
+            Ok(frame) => frame.map(End::Answer),
+            Err(malformed) => Some(End::Garbage(malformed)),
+        }
+    }
+
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         loop {
-            match self.reader.next() {
-                Ok(Some(frame)) => return Poll::Ready(End::Answer(frame)),
-                Ok(None) => {}
-                Err(malformed) => return Poll::Ready(End::Garbage(malformed)),
-            }
             let Ok(mut ready) = ready!(self.socket.poll_read_ready(cx)) else {
                 return Poll::Ready(End::Lost);
             };
@@ -352,6 +400,9 @@ impl Link {
                 Err(Errno::AGAIN) => ready.clear_ready(),
                 Err(Errno::INTR) => {}
                 _ => return Poll::Ready(End::Lost),
+            }
+            if let Some(end) = self.come() {
+                return Poll::Ready(end);
             }
         }
     }
@@ -376,6 +427,8 @@ impl Link {
             let _ = rustix::process::kill_process_group(pid, Signal::KILL);
             // It leads its group unless it has left it.
             let _ = self.child.start_kill();
+            // What has left its process group.
+            self.group.iter().for_each(Group::kill);
         }
     }
 
@@ -424,6 +477,10 @@ impl Link {
             Some(KillHint::OutOfMemory)
         } else if signal == libc::SIGXCPU {
             Some(KillHint::CpuTime)
+        } else if signal == libc::SIGKILL
+            && self.group.as_ref().is_some_and(Group::is_out_of_memory)
+        {
+            Some(KillHint::OutOfMemory)
         } else {
             None
         };

@@ -21,6 +21,7 @@ pub struct Map<I: Iterator<Item = Job<R>>, R> {
     begun: usize,
     width: usize,
     ordered: bool,
+    chunk: usize,
 }
 
 enum State<R> {
@@ -58,7 +59,7 @@ impl ProcessPool {
     {
         let (pool, width) = (self.clone(), self.width());
         let jobs = jobs.into_iter().fuse();
-        Map { pool, jobs, running: VecDeque::new(), begun: 0, width, ordered: false }
+        Map { pool, jobs, running: VecDeque::new(), begun: 0, width, ordered: false, chunk: 1 }
     }
 }
 
@@ -71,6 +72,21 @@ impl<I: Iterator<Item = Job<R>>, R> Map<I, R> {
     pub fn concurrency(mut self, jobs: usize) -> Self {
         assert!(jobs > 0, "without a job on its way there is no result");
         self.width = jobs;
+        self
+    }
+
+    /// Gives each worker up to so many jobs at a time, which pays for jobs that are shorter than the way to a
+    /// worker: they go in one message, and it does one after the other. As many more are on their way. Each job still
+    /// has its own end: when a worker is lost, or one of its jobs takes longer than a millisecond, those that it has not
+    /// begun go to others.
+    ///
+    /// # Panics
+    ///
+    /// If it is 0.
+    pub fn chunks(mut self, jobs: usize) -> Self {
+        assert!(jobs > 0, "a worker without a job does nothing");
+        self.chunk = jobs;
+        self.width = self.width.max(self.pool.width() * jobs);
         self
     }
 
@@ -89,34 +105,56 @@ impl<I: Iterator<Item = Job<R>>, R> Map<I, R> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    fn poll_next(
+    pub(super) fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<(usize, Result<R, OffloadError>)>> {
         while self.running.len() < self.width {
-            let Some(job) = self.jobs.next() else { break };
-            self.running.push_back((self.begun, State::Running(self.pool.run(job))));
+            let Some(mut job) = self.jobs.next() else { break };
+            job.call.options.chunk = self.chunk;
+            let mut state = State::Running(self.pool.run(job));
+            // Now, and not with all others below: it is submitted by its first poll.
+            state.poll(cx);
+            self.running.push_back((self.begun, state));
             self.begun += 1;
         }
-        for (_, state) in &mut self.running {
-            if let State::Running(job) = state {
-                if let Poll::Ready(result) = Pin::new(job).poll(cx) {
-                    *state = State::Done(result);
-                }
-            }
+        if let Some(result) = self.take_done() {
+            return Poll::Ready(Some(result));
         }
+        self.running.iter_mut().for_each(|(_, state)| state.poll(cx));
+        match self.take_done() {
+            Some(result) => Poll::Ready(Some(result)),
+            None if self.running.is_empty() => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+
+    /// A result that may be given now.
+    fn take_done(&mut self) -> Option<(usize, Result<R, OffloadError>)> {
         let done = |(_, state): &(usize, State<R>)| matches!(state, State::Done(_));
         let at = match self.ordered {
             true => self.running.front().is_some_and(done).then_some(0),
             false => self.running.iter().position(done),
         };
-        match at.and_then(|at| self.running.remove(at)) {
-            Some((number, State::Done(result))) => Poll::Ready(Some((number, result))),
-            _ if self.running.is_empty() => Poll::Ready(None),
-            _ => Poll::Pending,
+        match self.running.remove(at?)? {
+            (number, State::Done(result)) => Some((number, result)),
+            (_, State::Running(_)) => None,
         }
     }
 }
+
+impl<R> State<R> {
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        if let Self::Running(job) = self {
+            if let Poll::Ready(result) = Pin::new(job).poll(cx) {
+                *self = Self::Done(result);
+            }
+        }
+    }
+}
+
+/// Nothing of it is pinned: what runs is in boxes.
+impl<I: Iterator<Item = Job<R>>, R> Unpin for Map<I, R> {}
 
 impl<I: Iterator<Item = Job<R>>, R> fmt::Debug for Map<I, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -30,22 +30,33 @@
 //! # What can go wrong
 //!
 //! One job fails: [`OffloadError`] says how, with the signal or the exit code, the worker and the end of its error
-//! output. The next job goes to a new worker, which takes half a millisecond to start.
+//! output. The next job goes to a new worker, which takes about a millisecond to start.
 //!
-//! Workers do not share memory with the program: statics have the values that a fresh process gives them.
+//! Workers do not share memory with the program: statics have the values that a fresh process gives them. (But for a
+//! page that says which of a worker's jobs have begun.)
 #![doc = include_str!("README.md")]
 
 mod blob;
+mod cgroup;
 mod config;
+mod context;
 mod default;
 mod error;
 mod error_output;
 mod frame;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod inline;
 mod job;
 mod link;
+mod listing;
 mod map;
+#[cfg(feature = "stream")]
+mod map_stream;
+pub(crate) mod offer;
 mod orders;
+mod page;
 mod pool;
 mod real_time;
 mod registry;
@@ -54,8 +65,12 @@ mod slot;
 mod spawn;
 mod worker;
 
+/// What `offer` is made of: memory that two processes see holds nothing but bits.
+use crate::primitive::bare::AtomicU64 as Word;
+
 pub use blob::{Blob, BlobMut};
 pub use config::{Builder, Chaos, Stdio};
+pub use context::{JobContext, current_job};
 pub use default::default_pool;
 pub use error::{Failure, KillHint, OffloadError};
 pub use job::Job;

@@ -32,14 +32,14 @@ impl Orders {
         let Self { parent, fingerprint, limit, data, address_space, cpu, nice, .. } = self;
         let (report, listen) = (u8::from(self.report_memory), u8::from(self.listen));
         format!(
-            "2 {parent} {fingerprint} {limit} {data} {address_space} {cpu} {nice} {report} {listen}"
+            "3 {parent} {fingerprint} {limit} {data} {address_space} {cpu} {nice} {report} {listen}"
         )
     }
 
     /// From the variable's text; `None` if another version wrote it.
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
-        if words.next() != Some("2") {
+        if words.next() != Some("3") {
             return None;
         }
         let mut number = || words.next()?.parse::<u64>().ok();
@@ -65,7 +65,7 @@ mod tests {
             assert_eq!(Orders::parse(&orders.to_text()), Some(orders));
         }
         for text in
-            ["", "2", "1 1 2 3 4 5 6 7 0 0", "2 1 2 3 4 5 6 7 0 0 9", "2 -1 2 3 4 5 6 7 0 0"]
+            ["", "3", "2 1 2 3 4 5 6 7 0 0", "3 1 2 3 4 5 6 7 0 0 9", "3 -1 2 3 4 5 6 7 0 0"]
         {
             assert_eq!(Orders::parse(text), None, "{text}");
         }

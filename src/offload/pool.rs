@@ -2,7 +2,6 @@
 
 use super::config::Builder;
 use super::error::{Failure, OffloadError};
-use super::inline;
 use super::job::{Call, Decode, Job};
 use super::real_time::Held;
 use super::registry::Message;
@@ -47,6 +46,8 @@ pub struct Stats {
     pub completed: u64,
     /// Jobs that panicked.
     pub panicked: u64,
+    /// Jobs whose arguments or result could not be encoded or decoded, or were too large.
+    pub failed: u64,
     /// Jobs killed because they ran too long.
     pub timed_out: u64,
     /// Jobs killed because their caller was gone.
@@ -149,11 +150,9 @@ impl ProcessPool {
         Running { frame, decode, function }
     }
 
-    async fn attempts(&self, call: Call, wait: bool) -> Result<Message, OffloadError> {
+    async fn attempts(&self, mut call: Call, wait: bool) -> Result<Message, OffloadError> {
         let shared = &self.0.0;
-        if shared.config.inline {
-            return inline::run(&shared.runtime, &shared.config, call).await;
-        }
+        call.adopt();
         let own = call.options.deadline.and_then(|time| Instant::now().checked_add(time));
         // That of the scope around the caller, too.
         let expires = own.into_iter().chain(task::deadline()).min();

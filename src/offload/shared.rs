@@ -18,39 +18,45 @@
 use super::config::Builder;
 use super::error::{Failure, OffloadError};
 use super::frame::{Frame, HEAD, MAX_SEGMENTS};
+use super::inline;
 use super::job::Call;
+use super::listing::Listed;
 use super::pool::Stats;
 use super::real_time::before;
 use super::slot::{self, Seat};
 use super::worker::in_worker;
-use crate::primitive::{Arc, Mutex, atomic::AtomicU64, atomic::Ordering::Relaxed};
+use crate::primitive::atomic::{AtomicBool, Ordering::Relaxed};
+use crate::primitive::{Arc, Mutex};
 use crate::runtime::Handle;
-use crate::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use crate::scheduler::{Counts, Processes};
+use crate::sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::task::{self, AbortHandle};
 use crate::time::Instant;
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 /// What the slots share.
 pub(super) struct Shared {
     pub(super) config: Builder,
     pub(super) runtime: Handle,
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
+    chunks: AtomicBool,
     /// Told when the last slot has gone.
     gone: Notify,
     /// Room in the queue: jobs, and KiB.
     places: Arc<Semaphore>,
     room: Arc<Semaphore>,
     room_size: u32,
-    pub(super) counts: Counts,
+    pub(super) counts: Arc<Counts>,
+    /// In a pool without processes: the initialiser has run.
+    pub(super) prepared: OnceCell<()>,
 }
 
-struct State {
+pub(super) struct State {
     /// In the order of their numbers.
-    queue: VecDeque<Ticket>,
+    pub(super) queue: VecDeque<Ticket>,
     /// Slots that rest, the last one on top.
-    resting: Vec<(u64, Arc<Notify>)>,
-    slots: BTreeMap<u64, SlotEntry>,
+    pub(super) resting: Vec<(u64, Arc<Notify>)>,
+    pub(super) slots: BTreeMap<u64, SlotEntry>,
     next: u64,
     /// No new jobs.
     closed: bool,
@@ -62,32 +68,42 @@ struct State {
 }
 
 #[derive(Default)]
-struct SlotEntry {
+pub(super) struct SlotEntry {
     abort: Option<AbortHandle>,
-    pid: Option<u32>,
+    pub(super) pid: Option<u32>,
+    /// Its last start went wrong.
+    failed: bool,
+    /// What its worker has, in order.
+    pub(super) jobs: Vec<Listed>,
 }
+
+/// Who waits for a job's end.
+pub(super) type Caller = oneshot::Sender<Result<Frame, OffloadError>>;
 
 /// A job in the queue.
 pub(super) struct Ticket {
     pub(super) id: u64,
     pub(super) call: Call,
     pub(super) expires: Option<Instant>,
-    pub(super) answer: oneshot::Sender<Result<Frame, OffloadError>>,
+    pub(super) answer: Caller,
     /// Its room in the queue.
     pub(super) place: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
 }
 
-/// What has happened in a pool. Relaxed, all of them: nobody acts on what they say.
-#[derive(Default)]
-pub(super) struct Counts {
-    pub(super) started: AtomicU64,
-    pub(super) start_failures: AtomicU64,
-    pub(super) completed: AtomicU64,
-    pub(super) panicked: AtomicU64,
-    pub(super) timed_out: AtomicU64,
-    pub(super) abandoned: AtomicU64,
-    pub(super) lost: AtomicU64,
-    pub(super) recycled: AtomicU64,
+impl Ticket {
+    /// The job as it leaves the queue; `None` if it is too late for it.
+    pub(super) fn in_time(mut self) -> Option<Self> {
+        // Room for another.
+        drop(self.place.take());
+        if self.answer.is_closed() {
+            return None;
+        }
+        if self.expires.is_some_and(|at| at <= Instant::now()) {
+            let _ = self.answer.send(Err(self.call.error(Failure::Expired)));
+            return None;
+        }
+        Some(self)
+    }
 }
 
 /// What a slot does next.
@@ -96,9 +112,6 @@ pub(super) enum Next {
     Rest,
     Leave,
 }
-
-/// The first delay after two starts in a row that went wrong. It doubles up to the second.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 impl State {
     fn new_slot(&mut self) -> u64 {
@@ -127,11 +140,15 @@ impl Shared {
                 strikes: 0,
                 not_before: None,
             }),
+            chunks: AtomicBool::new(false),
             gone: Notify::new(),
-            counts: Counts::default(),
+            counts: Arc::default(),
+            prepared: OnceCell::new(),
         });
-        let least = if shared.config.inline { 0 } else { shared.config.min_workers };
-        for _ in 0..least.min(shared.config.workers) {
+        let view: Arc<dyn Processes> = shared.clone();
+        let processes = &shared.runtime.shared().processes;
+        processes.add(Arc::downgrade(&view), shared.counts.clone());
+        for _ in 0..shared.config.min_workers.min(shared.config.workers) {
             let id = shared.state.lock().new_slot();
             shared.make_slot(id);
         }
@@ -145,6 +162,9 @@ impl Shared {
         wait: bool,
     ) -> Result<Frame, OffloadError> {
         let size = self.check(&call)?;
+        if call.options.chunk > 1 && !self.has_chunks() {
+            self.chunks.store(true, Relaxed); // Relaxed: see `has_chunks`.
+        }
         let place = self.place(&call, size, wait);
         let place = match expires {
             Some(at) => before(at, place).await.ok_or_else(|| call.error(Failure::Expired))?,
@@ -170,14 +190,15 @@ impl Shared {
 
     /// The size of the job's message, if it can be sent.
     fn check(&self, call: &Call) -> Result<usize, OffloadError> {
-        if in_worker() {
+        if in_worker() || inline::is_here() {
             return Err(call.error(Failure::Nested));
         }
         let content = match &*call.message {
             Ok(content) => content,
             Err(text) => return Err(call.error(Failure::Codec(format!("its arguments: {text}")))),
         };
-        let bytes = (content.len() + 8 * content.blobs.len() + HEAD) as u64;
+        let bytes = content.len() + 8 * content.blobs.len() + HEAD + call.context.room();
+        let bytes = bytes as u64;
         let limit = self.config.max_message;
         if bytes > limit || content.blobs.len() > MAX_SEGMENTS {
             return Err(call.error(Failure::TooLarge { bytes, limit }));
@@ -274,6 +295,7 @@ impl Shared {
             let slots = slots.collect();
             (std::mem::take(&mut state.queue), slots)
         };
+        self.lose(queue.iter().map(|ticket| &ticket.call));
         drop(queue);
         slots.iter().for_each(AbortHandle::abort);
     }
@@ -300,6 +322,7 @@ impl Shared {
             start_failures: counts.start_failures.load(Relaxed),
             completed: counts.completed.load(Relaxed),
             panicked: counts.panicked.load(Relaxed),
+            failed: counts.failed.load(Relaxed),
             timed_out: counts.timed_out.load(Relaxed),
             abandoned: counts.abandoned.load(Relaxed),
             lost: counts.lost.load(Relaxed),
@@ -328,25 +351,48 @@ impl Shared {
         }
     }
 
-    /// Another job for a worker that has one: only if all workers are up and at work.
-    pub(super) fn one_more(&self) -> Option<Ticket> {
+    /// Another job for a worker that has `jobs`, and may have `depth` of any kind: only if all workers are up and at
+    /// work.
+    pub(super) fn one_more(&self, jobs: usize, depth: usize) -> Option<Ticket> {
         let mut state = self.state.lock();
         let all_busy = state.resting.is_empty() && state.slots.len() >= self.config.workers;
-        if all_busy { state.queue.pop_front() } else { None }
+        let front = state.queue.front().filter(|_| all_busy)?;
+        let room = jobs < depth.max(front.call.options.chunk);
+        if room { state.queue.pop_front() } else { None }
     }
 
-    /// Puts jobs back that have not begun. The caller starts a worker for them.
-    pub(super) fn put_back(&self, tickets: Vec<Ticket>) {
+    /// Whether jobs have come that are given out in chunks. Relaxed: who does not see it yet gives out less.
+    pub(super) fn has_chunks(&self) -> bool {
+        self.chunks.load(Relaxed)
+    }
+
+    /// Queues jobs again that the slot's worker has not begun, in their order, and calls who may take them.
+    pub(super) fn put_back(self: &Arc<Self>, slot: u64, tickets: Vec<Ticket>) {
+        tickets.iter().for_each(|ticket| self.ends(slot, ticket.id));
+        let (mut called, mut made, mut dropped) = (Vec::new(), Vec::new(), Vec::new());
         let mut state = self.state.lock();
-        if state.closed && state.aborted {
-            // Dropped when the lock is free.
-            drop(state);
-            return;
-        }
+        // Under the lock: a caller whose time is up from here on finds its job in the queue.
+        let now = Instant::now();
         for ticket in tickets {
+            let is_late = ticket.answer.is_closed() || ticket.expires.is_some_and(|at| at <= now);
+            if state.aborted || is_late {
+                dropped.push(ticket);
+                continue;
+            }
             let at = state.queue.partition_point(|other| other.id < ticket.id);
             state.queue.insert(at, ticket);
+            if let Some((_, notify)) = state.resting.pop() {
+                called.push(notify);
+            } else if !state.closed && state.slots.len() < self.config.workers {
+                made.push(state.new_slot());
+            }
         }
+        drop(state);
+        called.iter().for_each(|notify| notify.notify_one());
+        made.into_iter().for_each(|slot| self.make_slot(slot));
+        self.lose(dropped.iter().map(|ticket| &ticket.call));
+        // Tells those whose time is up.
+        dropped.into_iter().for_each(|ticket| drop(ticket.in_time()));
     }
 
     /// A slot that rests gets up by itself. `false`: it was called before that.
@@ -382,33 +428,47 @@ impl Shared {
         self.state.lock().not_before
     }
 
-    pub(super) fn started(&self, id: u64, pid: u32) {
+    /// A slot has a worker; without `pid` it is none.
+    pub(super) fn started(&self, id: u64, pid: Option<u32>) {
         let mut state = self.state.lock();
         (state.strikes, state.not_before) = (0, None);
         if let Some(slot) = state.slots.get_mut(&id) {
-            slot.pid = Some(pid);
+            (slot.pid, slot.failed) = (pid, false);
         }
         drop(state);
         self.counts.started.fetch_add(1, Relaxed); // Relaxed: see `Counts`.
     }
 
     pub(super) fn has_no_worker(&self, id: u64) {
-        if let Some(slot) = self.state.lock().slots.get_mut(&id) {
+        let jobs = self.state.lock().slots.get_mut(&id).map(|slot| {
             slot.pid = None;
-        }
+            std::mem::take(&mut slot.jobs)
+        });
+        drop(jobs);
     }
 
-    /// A start went wrong. The second in a row fails what is queued, and holds up the next start.
-    pub(super) fn start_failed(&self, reason: &str) {
+    /// A start went wrong. The second in a row holds up the next start, and fails what is queued if nobody is
+    /// left to take it: all slots have failed.
+    ///
+    /// A slot that has failed counts as lost although it tries again: two slots whose starts take long and go
+    /// wrong by turns would each wait for the other for ever.
+    pub(super) fn start_failed(&self, id: u64, reason: &str) {
         self.counts.start_failures.fetch_add(1, Relaxed); // Relaxed: see `Counts`.
         let queue = {
             let mut state = self.state.lock();
+            if let Some(slot) = state.slots.get_mut(&id) {
+                slot.failed = true;
+            }
             state.strikes += 1;
             if state.strikes < 2 {
                 return;
             }
-            let delay = BACK_OFF.0 * 2_u32.pow((state.strikes - 2).min(10));
-            state.not_before = Instant::now().checked_add(delay.min(BACK_OFF.1));
+            let (first, most) = self.config.back_off;
+            let delay = first.saturating_mul(1 << (state.strikes - 2).min(20));
+            state.not_before = Instant::now().checked_add(delay.min(most));
+            if state.slots.values().any(|slot| !slot.failed) {
+                return;
+            }
             std::mem::take(&mut state.queue)
         };
         for ticket in queue {
@@ -417,16 +477,36 @@ impl Shared {
         }
     }
 
+    /// A job has ended: counts it, and tells its caller.
+    pub(super) fn answer(&self, caller: Caller, result: Result<Frame, OffloadError>) {
+        let Counts { completed, panicked, timed_out, failed, lost, .. } = &*self.counts;
+        let count = match result.as_ref().map_err(OffloadError::failure) {
+            Ok(_) => completed,
+            Err(Failure::Panicked { .. }) => panicked,
+            Err(Failure::TimedOut { .. }) => timed_out,
+            Err(Failure::Codec(_) | Failure::TooLarge { .. } | Failure::UnknownFunction) => failed,
+            Err(_) => lost,
+        };
+        count.fetch_add(1, Relaxed); // Relaxed: see `Counts`.
+        let _ = caller.send(result);
+    }
+
+    /// A job was ended because its caller is gone.
+    pub(super) fn abandon(&self, call: &Call) {
+        self.lose([call]);
+        self.counts.abandoned.fetch_add(1, Relaxed); // Relaxed: see `Counts`.
+    }
+
     /// A slot is dropped. If it has not left, the runtime has ended it: nobody will take from the queue.
     pub(super) fn dropped(&self, id: u64) {
-        let (queue, last) = {
+        let (queue, slot, last) = {
             let mut state = self.state.lock();
-            if state.slots.remove(&id).is_none() {
-                return;
-            }
+            let Some(slot) = state.slots.remove(&id) else { return };
             state.closed = true;
-            (std::mem::take(&mut state.queue), state.slots.is_empty())
+            (std::mem::take(&mut state.queue), slot, state.slots.is_empty())
         };
+        self.lose_running(slot.jobs, slot.pid);
+        self.lose(queue.iter().map(|ticket| &ticket.call));
         self.places.close();
         self.room.close();
         drop(queue);
@@ -447,7 +527,8 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if !self.receiver.is_terminated() {
             // If it runs, the end of `receiver` tells the slot.
-            drop(self.shared.withdraw(self.id));
+            let waiting = self.shared.withdraw(self.id);
+            self.shared.lose(waiting.iter().map(|ticket| &ticket.call));
         }
     }
 }

@@ -108,8 +108,8 @@ impl Child {
     /// use reiver::signal::unix::SignalKind;
     /// use std::os::unix::process::ExitStatusExt;
     /// let mut child = reiver::process::Command::new("sleep").arg("60").spawn()?;
-    /// child.send_signal(SignalKind::interrupt())?;
-    /// assert_eq!(child.wait().await?.signal(), Some(SignalKind::interrupt().as_raw_value()));
+    /// child.send_signal(SignalKind::terminate())?;
+    /// assert_eq!(child.wait().await?.signal(), Some(SignalKind::terminate().as_raw_value()));
     /// # std::io::Result::Ok(())
     /// # }).unwrap();
     /// ```

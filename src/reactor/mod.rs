@@ -14,12 +14,12 @@ pub(crate) use registration::{Evented, Registration, StableFd};
 pub(crate) use source::Direction;
 pub(crate) use word::ReadyEvent;
 
-use crate::primitive::{Arc, Mutex};
-use crate::primitive::{explore, poll};
+use crate::primitive::atomic::{AtomicBool, Ordering::*};
+use crate::primitive::{Arc, Mutex, explore, in_model, poll};
 use slab::{Chunk, Shared, Slot};
 use std::fmt;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::time::Duration;
 
 /// Events taken from the poller at a time: enough that the system call (134 ns) costs each of them
@@ -27,10 +27,13 @@ use std::time::Duration;
 const EVENTS: usize = 256;
 
 /// The reactor: turns readiness of descriptors into wake-ups.
-#[derive(Debug)]
 pub(crate) struct Reactor {
     shared: Arc<Shared>,
     directory: Mutex<Directory>,
+    /// There is a poller, and somebody has to wait in it.
+    open: AtomicBool,
+    /// Called when that has become so.
+    opened: Box<dyn Fn() + Send + Sync>,
 }
 
 /// All chunks, by number. Locked when one is added, and when a dispatcher meets a new one.
@@ -60,14 +63,49 @@ impl fmt::Debug for Events {
 }
 
 impl Reactor {
-    /// A reactor for `homes` workers (anyone else names one of their homes too).
+    /// A reactor for `homes` workers (anyone else names one of their homes too). It has no poller before the
+    /// first registration, after which it calls `opened`: see "The first descriptor" in the README.
+    pub(crate) fn new(homes: usize, opened: impl Fn() + Send + Sync + 'static) -> Self {
+        let reactor = Self {
+            shared: Shared::new(homes),
+            directory: Mutex::new(Directory { chunks: Vec::new(), open: true }),
+            open: AtomicBool::new(false),
+            opened: Box::new(opened),
+        };
+        // Less to explore, and the poller's double is among what is explored.
+        if in_model() {
+            reactor.open().expect("a double needs no descriptor");
+        }
+        reactor
+    }
+
+    /// Whether there is a poller to wait in.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        // Acquire: pairs with the Release in `open`.
+        self.open.load(Acquire)
+    }
+
+    /// Sees to it that there is a poller.
     ///
     /// # Errors
     ///
-    /// If the system has no more descriptors to give.
-    pub(crate) fn new(homes: usize) -> io::Result<Self> {
-        let directory = Mutex::new(Directory { chunks: Vec::new(), open: true });
-        Ok(Self { shared: Shared::new(homes)?, directory })
+    /// If the system has no more descriptors to give, and if the runtime is shut down.
+    pub(crate) fn open(&self) -> io::Result<()> {
+        {
+            let directory = self.directory.lock();
+            if !directory.open {
+                return Err(shut_down_error());
+            }
+            if self.is_open() {
+                return Ok(());
+            }
+            self.shared.make_poller()?;
+            // Release: pairs with the Acquire in `is_open`.
+            self.open.store(true, Release);
+        }
+        (self.opened)();
+        Ok(())
     }
 
     /// Registers `fd`, from `home`.
@@ -94,8 +132,8 @@ impl Reactor {
         assumed: Ready,
     ) -> io::Result<Registration> {
         explore::forbid(
-            "a real socket, pipe or other descriptor: use `reiver::sim::duplex`, or make the code \
-             generic over `AsyncRead + AsyncWrite`",
+            "a real socket, pipe or other descriptor (but for TCP, in simulations on Linux): use \
+             `reiver::sim::duplex`, or make the code generic over `AsyncRead + AsyncWrite`",
         );
         let slot = match self.shared.slot(home)? {
             Some(slot) => slot,
@@ -110,8 +148,14 @@ impl Reactor {
         self.directory.lock().chunks.iter().map(|chunk| chunk.len()).sum()
     }
 
+    /// Which descriptors those are, where the system tells.
+    pub(crate) fn descriptors(&self) -> Vec<RawFd> {
+        self.shared.poller().map_or_else(Vec::new, poll::Poller::watched)
+    }
+
     #[cold]
     fn grow(&self, home: usize) -> io::Result<Slot> {
+        self.open()?;
         let (chunk, slot) = {
             let mut directory = self.directory.lock();
             if !directory.open {
@@ -142,9 +186,10 @@ impl Reactor {
     /// # Panics
     ///
     /// If a waker does. The other events of the batch are then lost, so the caller must not survive
-    /// it.
+    /// it. If it is not [open](Self::is_open).
     pub(crate) fn turn(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<usize> {
-        self.shared.poller.wait(&mut events.found, timeout)?;
+        let poller = self.shared.poller().expect("nobody has the turn before there is a poller");
+        poller.wait(&mut events.found, timeout)?;
         let mut met = 0;
         for event in events.found.iter() {
             let (chunk, slot, generation) = registration::split_key(event.key);
@@ -170,7 +215,7 @@ impl Reactor {
     ///
     /// Those of the poller, which mean a bug or a broken system.
     pub(crate) fn notify(&self) -> io::Result<()> {
-        self.shared.poller.notify()
+        self.shared.poller().map_or(Ok(()), poll::Poller::notify)
     }
 
     /// Ends all waits with an error, those of now and those to come. Registrations may live on.
@@ -184,6 +229,12 @@ impl Reactor {
         for source in chunks.iter().flat_map(|chunk| chunk.sources()) {
             source.shut_down();
         }
+    }
+}
+
+impl fmt::Debug for Reactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reactor").field("shared", &self.shared).finish_non_exhaustive()
     }
 }
 

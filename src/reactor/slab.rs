@@ -20,6 +20,7 @@ use crate::primitive::poll::Poller;
 use crate::primitive::{Arc, Mutex};
 use crate::util::pad::Pad;
 use std::io;
+use std::sync::OnceLock;
 
 /// Slots in a chunk: the bits of a [`FreeSet`].
 pub(super) const SLOTS: usize = 64;
@@ -27,7 +28,8 @@ pub(super) const SLOTS: usize = 64;
 /// What the reactor and all its registrations share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) poller: Poller,
+    /// There before the first chunk.
+    poller: OnceLock<Poller>,
     homes: Box<[Pad<Mutex<Home>>]>,
 }
 
@@ -115,7 +117,7 @@ impl Slot {
     }
 
     pub(super) fn poller(&self) -> &Poller {
-        &self.chunk.shared.poller
+        self.chunk.shared.poller().expect("it was made before the first chunk")
     }
 }
 
@@ -128,10 +130,22 @@ impl Drop for Slot {
 }
 
 impl Shared {
-    pub(super) fn new(homes: usize) -> io::Result<Arc<Self>> {
+    pub(super) fn new(homes: usize) -> Arc<Self> {
         let home = || Pad(Mutex::new(Home { available: Some(Vec::new()) }));
         let homes = (0..homes.max(1)).map(|_| home()).collect();
-        Ok(Arc::new(Self { poller: Poller::new()?, homes }))
+        Arc::new(Self { poller: OnceLock::new(), homes })
+    }
+
+    /// The poller, if anything was ever registered.
+    pub(super) fn poller(&self) -> Option<&Poller> {
+        self.poller.get()
+    }
+
+    /// Makes the poller. Calls come one after the other.
+    pub(super) fn make_poller(&self) -> io::Result<()> {
+        let poller = Poller::new()?;
+        self.poller.set(poller).expect("it is made once");
+        Ok(())
     }
 
     /// A free slot of `home`, or `None` when it needs another chunk.
@@ -188,7 +202,7 @@ mod tests {
 
     #[test]
     fn slots_come_back_and_are_listed_once() {
-        let shared = Shared::new(2).unwrap();
+        let shared = Shared::new(2);
         assert!(shared.slot(0).unwrap().is_none());
         let (chunk, first) = shared.chunk(0, 0);
         shared.list(&chunk);
@@ -209,7 +223,7 @@ mod tests {
 
     #[test]
     fn nothing_is_leaked_after_the_close() {
-        let shared = Shared::new(1).unwrap();
+        let shared = Shared::new(1);
         let (chunk, first) = shared.chunk(0, 0);
         shared.list(&chunk);
         let second = shared.slot(0).unwrap().unwrap();

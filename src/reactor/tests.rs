@@ -56,7 +56,9 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
-        Self { reactor: Reactor::new(2).unwrap(), events: Events::new() }
+        let reactor = Reactor::new(2, || ());
+        reactor.open().unwrap();
+        Self { reactor, events: Events::new() }
     }
 
     /// Dispatches what is there. Returns how many events met an owner.
@@ -360,7 +362,7 @@ fn an_event_for_a_former_owner_reaches_nobody() {
     let (a, mut b) = f.pair();
     b.write_all(b"x").unwrap();
     // The event is taken out of the poller, and before it is dispatched the slot changes hands.
-    f.reactor.shared.poller.wait(&mut f.events.found, Some(Duration::ZERO)).unwrap();
+    f.reactor.shared.poller().unwrap().wait(&mut f.events.found, Some(Duration::ZERO)).unwrap();
     let key = f.events.found.iter().next().unwrap().key;
     let old = Task::new();
     drop(a);

@@ -1,14 +1,18 @@
 //! Everything about a runtime that can be chosen.
 
+mod threads;
 mod watching;
 
 use super::debug::Endpoint;
+use super::trace::Files;
 use super::{Handle, Runtime};
 use crate::blocking::{Body, Config, Pool};
 use crate::primitive::{Arc, explore, num_cpus};
-use crate::scheduler::{self, Hooks, Listener, Rescue, Settings, Shared, SlowPoll};
+use crate::scheduler::{self, Hooks, Listener, Rescue, Settings, Shared, SlowPoll, Writer};
 use crate::task::UnhandledPanic;
 use crate::util::abort::AbortOnUnwind;
+use crate::util::patience::SPIN;
+use std::path::PathBuf;
 use std::sync::Weak;
 use std::time::Duration;
 use std::{fmt, io};
@@ -19,8 +23,15 @@ const WORKERS_VARIABLE: &str = "REIVER_WORKER_THREADS";
 const DEBUG_VARIABLE: &str = "REIVER_DEBUG";
 /// More workers than any machine has CPUs: a mistyped number is an error, not a million threads.
 const MAX_WORKERS: usize = 32_768;
+/// The environment variable that says where traces go, where the program does not.
+const TRACE_VARIABLE: &str = "REIVER_TRACE";
 /// The poll that is reported: asyncio's number.
 const SLOW_POLL: Duration = Duration::from_millis(100);
+
+/// The most that the flight recorder keeps of each thread of a blocking pool, of which there may be hundreds: 6 KiB.
+const JOB_EVENTS: usize = 256;
+/// What the flight recorder keeps of each worker if only its files were asked for.
+const EVENTS: usize = 4096;
 
 type NameFn = Arc<dyn Fn() -> String + Send + Sync>;
 
@@ -58,6 +69,7 @@ pub struct Builder {
     slow_blocking: Option<Duration>,
     task_records: bool,
     flight_recorder: usize,
+    trace_files: Option<PathBuf>,
     debug_endpoint: bool,
     dump_on_signal: Option<i32>,
     hooks: Hooks,
@@ -97,9 +109,10 @@ impl Builder {
             slow_blocking: None,
             task_records: false,
             flight_recorder: 0,
+            trace_files: None,
             debug_endpoint: false,
             dump_on_signal: None,
-            hooks: Hooks::default(),
+            hooks: Hooks { spin: SPIN, ..Hooks::default() },
             on_panic: UnhandledPanic::Ignore,
         }
     }
@@ -152,80 +165,6 @@ impl Builder {
     /// [`spawn_blocking`](crate::task::spawn_blocking) knows none.
     pub fn max_blocking_queue(&mut self, jobs: usize) -> &mut Self {
         self.max_blocking_queue = Some(jobs);
-        self
-    }
-
-    /// The name of the runtime's threads. By default `reiver-worker`.
-    pub fn thread_name(&mut self, name: impl Into<String>) -> &mut Self {
-        let name = name.into();
-        self.thread_name_fn(move || name.clone())
-    }
-
-    /// A function that names each thread.
-    pub fn thread_name_fn<F>(&mut self, name: F) -> &mut Self
-    where
-        F: Fn() -> String + Send + Sync + 'static,
-    {
-        self.thread_name = Arc::new(name);
-        self
-    }
-
-    /// The stack size of the runtime's threads in bytes. By default std's, 2 MiB.
-    pub fn thread_stack_size(&mut self, bytes: usize) -> &mut Self {
-        self.hooks.stack_size = Some(bytes);
-        self
-    }
-
-    /// How long an idle thread of the blocking pool stays. By default 10 s.
-    pub fn thread_keep_alive(&mut self, duration: Duration) -> &mut Self {
-        self.thread_keep_alive = duration;
-        self
-    }
-
-    /// Called on each of the runtime's threads when it starts, inside the runtime's context. A panic in
-    /// it aborts the process.
-    pub fn on_thread_start<F: Fn() + Send + Sync + 'static>(&mut self, f: F) -> &mut Self {
-        self.hooks.start = Some(Arc::new(f));
-        self
-    }
-
-    /// Called on each of the runtime's threads when it ends, inside the runtime's context. A panic in it
-    /// aborts the process.
-    pub fn on_thread_stop<F: Fn() + Send + Sync + 'static>(&mut self, f: F) -> &mut Self {
-        self.hooks.stop = Some(Arc::new(f));
-        self
-    }
-
-    /// Called on a worker that has found nothing to do, before it sleeps. It may yet find something, and then
-    /// does not sleep. What the function spawns or wakes is found. A panic in it aborts the process.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-    /// static SLEEPS: AtomicU64 = AtomicU64::new(0);
-    /// let runtime = reiver::runtime::Builder::new_current_thread()
-    ///     .on_thread_park(|| _ = SLEEPS.fetch_add(1, Relaxed))
-    ///     .build()?;
-    /// let (tx, rx) = reiver::sync::oneshot::channel();
-    /// std::thread::spawn(move || {
-    ///     while SLEEPS.load(Relaxed) == 0 {
-    ///         std::thread::yield_now();
-    ///     }
-    ///     tx.send(())
-    /// });
-    /// runtime.block_on(rx)?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn on_thread_park<F: Fn() + Send + Sync + 'static>(&mut self, f: F) -> &mut Self {
-        self.hooks.park = Some(Arc::new(f));
-        self
-    }
-
-    /// Called on a worker after each call of [`on_thread_park`](Self::on_thread_park)'s, when it has slept
-    /// or found something to do. A panic in it aborts the process.
-    pub fn on_thread_unpark<F: Fn() + Send + Sync + 'static>(&mut self, f: F) -> &mut Self {
-        self.hooks.unpark = Some(Arc::new(f));
         self
     }
 
@@ -350,7 +289,8 @@ impl Builder {
 
     /// Who hears of slow polls, once for each such poll. It is called on a thread of the pool for blocking
     /// jobs, while the poll is going on or soon after. Without this call a line goes to stderr, for the first
-    /// slow poll of each place where tasks are spawned.
+    /// slow poll of each place where tasks are spawned. With the feature `tracing` that first one is an event of the
+    /// target `reiver::slow`, and goes to stderr only if no subscriber wants it.
     ///
     /// # Examples
     ///
@@ -382,17 +322,20 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// If the poller cannot be made or a thread cannot be started (out of descriptors or threads), or
-    /// if `REIVER_WORKER_THREADS` is no number from 1 to 32768. If the debug endpoint or the signal that were asked
-    /// for cannot be had.
+    /// If a thread cannot be started; if `REIVER_WORKER_THREADS` is no number from 1 to 32768; if the debug
+    /// endpoint, the signal or the directory for traces that were asked for cannot be had. (The poller is made when the
+    /// first socket is, and that call fails if the system has no descriptors to give.)
     pub fn build(&mut self) -> io::Result<Runtime> {
         explore::forbid("a runtime of its own: use the one that the body runs in");
         let workers = match self.flavor {
             Flavor::CurrentThread => 0,
             Flavor::MultiThread => self.workers()?,
         };
-        let pool = |weak| self.pool(weak);
-        let (shared, seats) = Shared::new(workers, self.watch(), pool)?;
+        let is_debugged = is_debugged();
+        let settings = self.watch(is_debugged)?;
+        let hooks = settings.hooks.clone();
+        let pool = |weak| self.pool(weak, hooks);
+        let (shared, seats) = Shared::new(workers, settings, pool);
         shared.set_panic_policy(self.on_panic);
         if self.start_paused {
             shared.driver.clock().pause();
@@ -406,12 +349,11 @@ impl Builder {
             },
         )?;
         let mut runtime = Runtime { handle: Handle::new(shared), endpoint: None, ended: false };
-        runtime.endpoint = self.endpoint(&runtime)?;
+        runtime.endpoint = self.endpoint(&runtime, is_debugged)?;
         Ok(runtime)
     }
 
-    fn endpoint(&self, runtime: &Runtime) -> io::Result<Option<Endpoint>> {
-        let is_debugged = is_debugged();
+    fn endpoint(&self, runtime: &Runtime, is_debugged: bool) -> io::Result<Option<Endpoint>> {
         if !is_debugged && !self.debug_endpoint && self.dump_on_signal.is_none() {
             return Ok(None);
         }
@@ -426,7 +368,7 @@ impl Builder {
         }
     }
 
-    fn pool(&self, weak: Weak<Shared>) -> Pool {
+    fn pool(&self, weak: Weak<Shared>, hooks: Hooks) -> Pool {
         let config = Config {
             max_threads: self.max_blocking_threads,
             keep_alive: self.thread_keep_alive,
@@ -434,7 +376,7 @@ impl Builder {
             ..Config::default()
         };
         let name = self.thread_name.clone();
-        blocking_pool(config, weak, self.hooks.clone(), move || name())
+        blocking_pool(config, weak, hooks, move || name())
     }
 
     fn workers(&self) -> io::Result<usize> {
@@ -456,20 +398,38 @@ impl Builder {
         ))
     }
 
-    fn watch(&self) -> Settings {
+    fn traces(&self) -> io::Result<Option<Writer>> {
+        if let Some(path) = &self.trace_files {
+            return Files::writer(path).map(Some);
+        }
+        let Some(path) = std::env::var_os(TRACE_VARIABLE).filter(|path| !path.is_empty()) else {
+            return Ok(None);
+        };
+        // As in `endpoint`.
+        let writer = Files::writer(path.as_ref());
+        Ok(writer.inspect_err(|error| eprintln!("reiver: no traces: {error}")).ok())
+    }
+
+    fn watch(&self, is_debugged: bool) -> io::Result<Settings> {
         // A current-thread runtime is for those who count threads: one more only where it is asked for.
         let unasked =
             self.slow_poll.is_none() && self.on_slow_poll.is_none() && self.slow_blocking.is_none();
         let is_idle = self.flavor == Flavor::CurrentThread && unasked;
-        Settings {
+        let traces = self.traces()?;
+        let recorder = match self.flight_recorder {
+            0 if traces.is_some() => EVENTS,
+            events => events,
+        };
+        Ok(Settings {
             rescue: if is_idle { Rescue::Off } else { self.rescue },
             slow_poll: self.slow_poll.unwrap_or(SLOW_POLL),
             listener: self.on_slow_poll.clone(),
             slow_blocking: self.slow_blocking,
-            recorder: self.flight_recorder,
-            records: self.task_records || self.debug_endpoint || is_debugged(),
-            hooks: self.hooks.clone(),
-        }
+            recorder,
+            traces,
+            records: self.task_records || self.debug_endpoint || is_debugged,
+            hooks: Hooks { recorded: recorder.min(JOB_EVENTS), ..self.hooks.clone() },
+        })
     }
 }
 
@@ -480,6 +440,7 @@ pub(crate) fn blocking_pool(
     hooks: Hooks,
     name: impl Fn() -> String + Send + Sync + 'static,
 ) -> Pool {
+    let config = Config { spin: hooks.spin, recorded: hooks.recorded, ..config };
     let weak = runtime.clone();
     let start = move |body: Body| {
         let (weak, hooks) = (weak.clone(), hooks.clone());

@@ -1,6 +1,6 @@
 //! A handle to a runtime, and the current one.
 
-use super::{BlockingJob, Id, RuntimeFlavor, RuntimeMetrics};
+use super::{BlockingJob, Id, OffloadJob, RuntimeFlavor, RuntimeMetrics};
 use crate::primitive::Arc;
 use crate::scheduler::{self, Entered, Share, Shared};
 use crate::task::{Given, JoinHandle, TaskInfo};
@@ -165,6 +165,12 @@ impl Handle {
     /// queue.
     pub fn blocking_jobs(&self) -> Vec<BlockingJob> {
         self.0.blocking_jobs()
+    }
+
+    /// The jobs of all pools of worker processes (the feature `offload`) that have not ended: those that run, the
+    /// longest first, then those in the queues.
+    pub fn offload_jobs(&self) -> Vec<OffloadJob> {
+        self.0.processes.jobs()
     }
 
     /// Every live task: id, name, where it was spawned, whether it runs, is ready or waits, and for what; and more

@@ -1,9 +1,12 @@
 //! What a runtime counts, always on: each worker counts on its own cache lines.
 
-use crate::blocking::Histogram;
+mod prometheus;
+
+use super::{Histogram, OffloadMetrics};
 use crate::primitive::Arc;
 use crate::scheduler::{Shared, WorkerCounters};
 use std::fmt;
+use std::os::fd::RawFd;
 use std::time::Duration;
 
 /// A view of a runtime's counters. Every call reads them anew; names are tokio's.
@@ -54,6 +57,11 @@ impl RuntimeMetrics {
     /// Descriptors that are registered with the poller.
     pub fn num_io_sources(&self) -> usize {
         self.0.driver.reactor.len()
+    }
+
+    /// Which those are, where the system tells.
+    pub(crate) fn io_descriptors(&self) -> Vec<RawFd> {
+        self.0.driver.reactor.descriptors()
     }
 
     /// Tasks from other threads that no worker has taken yet.
@@ -116,6 +124,31 @@ impl RuntimeMetrics {
 }
 
 impl RuntimeMetrics {
+    /// How long polls of tasks took. Empty unless the runtime keeps
+    /// [records](super::Builder::task_records) of its tasks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reiver::runtime::Builder;
+    /// use std::time::Duration;
+    /// let runtime = Builder::new_multi_thread().task_records(true).build()?;
+    /// let slow = runtime.spawn(async { std::thread::sleep(Duration::from_millis(20)) });
+    /// runtime.block_on(slow)?;
+    /// let polls = runtime.metrics().poll_time();
+    /// assert!(polls.quantile(1.0).unwrap() >= Duration::from_millis(20));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn poll_time(&self) -> Histogram {
+        self.0.times().1
+    }
+
+    /// How long tasks were ready to run, from being woken or spawned until they were polled. Empty unless the
+    /// runtime keeps [records](super::Builder::task_records) of its tasks.
+    pub fn schedule_latency(&self) -> Histogram {
+        self.0.times().0
+    }
+
     /// How often a worker's work was given to others because it was stuck in a poll.
     pub fn rescues_count(&self) -> u64 {
         self.0.rescue.count()
@@ -162,6 +195,11 @@ impl RuntimeMetrics {
     /// How long blocking jobs waited for a thread.
     pub fn blocking_queue_wait(&self) -> Histogram {
         self.0.pool.metrics().wait
+    }
+
+    /// What the pools of worker processes do and have done (the feature `offload`), those that have ended included.
+    pub fn offload(&self) -> OffloadMetrics {
+        self.0.processes.metrics()
     }
 
     /// How long blocking jobs ran.

@@ -21,13 +21,17 @@ mod report;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod within;
 
 // The door: `spawn_local` is in a higher layer, and so is a runtime for it.
 pub use crate::tasks::local_runtime::{LocalOptions, LocalRuntime, LocalRuntimeEnterGuard};
 
-pub use crate::blocking::{Histogram, Running as BlockingJob};
-pub use crate::scheduler::{Activity, Frame, Rescue, SlowPoll, Subject};
+pub use crate::blocking::Running as BlockingJob;
+pub use crate::scheduler::{
+    Activity, Frame, OffloadJob, OffloadMetrics, Rescue, SlowPoll, Subject,
+};
 pub use crate::task::{TaskInfo, UnhandledPanic, Waiting};
+pub use crate::util::histogram::Histogram;
 pub use crate::util::note::WaitKind;
 pub use builder::Builder;
 pub(crate) use builder::blocking_pool;
@@ -37,6 +41,7 @@ pub use handle::{EnterGuard, Handle, TryCurrentError};
 pub use id::Id;
 pub use metrics::RuntimeMetrics;
 pub use report::ShutdownReport;
+pub use within::Within;
 
 use crate::blocking::{Report, Seen};
 use crate::primitive::{Arc, clock};
@@ -239,7 +244,8 @@ impl Runtime {
         let pool = self.end(Some(timeout));
         let tasks = shared.dump();
         let workers = if tasks.is_empty() { Vec::new() } else { shared.stuck_polls(&polls) };
-        ShutdownReport { tasks, workers, pool }
+        let lost = shared.processes.take_lost();
+        ShutdownReport { tasks, workers, pool, lost }
     }
 
     /// Ends the runtime without waiting.

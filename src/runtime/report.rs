@@ -1,6 +1,6 @@
 //! What a shutdown left behind.
 
-use super::{BlockingJob, SlowPoll};
+use super::{BlockingJob, OffloadJob, SlowPoll};
 use crate::blocking::Report;
 use crate::task::TaskInfo;
 use std::fmt;
@@ -32,10 +32,11 @@ pub struct ShutdownReport {
     pub(super) tasks: Vec<TaskInfo>,
     pub(super) workers: Vec<SlowPoll>,
     pub(super) pool: Report,
+    pub(super) lost: Vec<OffloadJob>,
 }
 
 impl ShutdownReport {
-    /// Whether everything had ended.
+    /// Whether everything had ended. Jobs that were [lost](Self::lost_jobs) have.
     pub fn is_clean(&self) -> bool {
         self.tasks.is_empty() && self.pool.is_clean()
     }
@@ -60,16 +61,23 @@ impl ShutdownReport {
     pub fn blocking_threads(&self) -> usize {
         self.pool.threads
     }
+
+    /// The jobs of worker processes that ended with the runtime: killed, the longest running first, or taken out
+    /// of the queue.
+    pub fn lost_jobs(&self) -> &[OffloadJob] {
+        &self.lost
+    }
 }
 
 /// For a log: a line for each thing that is left, and a line for each call of a stuck worker's stack.
 impl fmt::Display for ShutdownReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_clean() {
-            return f.write_str("everything has ended");
+            f.write_str("everything has ended")?;
+        } else {
+            write!(f, "not ended: {} tasks, ", self.tasks.len())?;
+            write!(f, "{} threads of the blocking pool", self.pool.threads)?;
         }
-        write!(f, "not ended: {} tasks, ", self.tasks.len())?;
-        write!(f, "{} threads of the blocking pool", self.pool.threads)?;
         for poll in &self.workers {
             write!(f, "\n  {poll}")?;
             for frame in poll.stack() {
@@ -82,6 +90,9 @@ impl fmt::Display for ShutdownReport {
         }
         for job in self.blocking_jobs() {
             write!(f, "\n  {job}")?;
+        }
+        for job in &self.lost {
+            write!(f, "\n  lost: {job}")?;
         }
         Ok(())
     }

@@ -1,13 +1,17 @@
 //! The flight recorder's events as a file that Perfetto's UI opens: Chrome's trace events in JSON.
 //!
-//! A worker is a thread of the trace. A poll, a sleep, a look at the poller is a slice that ends where its
-//! next event begins; what happens inside of a poll is an instant in it. Written by hand: three shapes of
+//! A worker is a thread of the trace, and so is a thread of a blocking pool. A poll, a sleep, a look at the poller, a
+//! job is a slice that ends where its next event begins; what happens inside of it is an instant in it. Written by hand: three shapes of
 //! object, and the only text from outside is escaped by [`Quoted`].
 
+mod files;
+
+pub(super) use files::Files;
+
 use super::Handle;
-use crate::primitive::clock;
-use crate::scheduler::{Event, Flight, Recorded};
+use crate::scheduler::{Flight, Shared, Trigger};
 use crate::task::Id;
+use crate::util::ring::{Event, Recorded};
 use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
@@ -20,28 +24,47 @@ pub(super) fn write(handle: &Handle, path: &Path) -> io::Result<()> {
         let text = "this runtime has no flight recorder: see Builder::flight_recorder";
         return Err(io::Error::new(io::ErrorKind::Unsupported, text));
     };
-    let at = clock::now();
-    let tasks = handle.dump().into_iter();
-    let names = tasks.filter_map(|task| Some((task.id(), task.name()?.to_owned()))).collect();
+    write_flight(handle, &flight, None, path)
+}
+
+/// Writes what was read, and why if nobody asked for it.
+fn write_flight(
+    handle: &Handle,
+    flight: &Flight,
+    trigger: Option<Trigger>,
+    path: &Path,
+) -> io::Result<()> {
+    let jobs = handle.blocking_jobs();
+    let tasks = handle.dump();
+    let all = tasks.iter().chain(jobs.iter().map(|job| job.task()));
+    let names = all.filter_map(|task| Some((task.id(), task.name()?.to_owned()))).collect();
     let mut trace = Trace { out: BufWriter::new(File::create(path)?), is_first: true, names };
     write!(trace.out, "{{\"traceEvents\":[")?;
     for worker in flight.events.chunk_by(|a, b| a.seat == b.seat) {
-        trace.thread(worker[0].seat, &format!("worker {}", worker[0].seat))?;
-        trace.worker(&flight, worker)?;
+        let seat = worker[0].seat;
+        trace.events(flight, worker, seat, &who(handle.shared(), seat))?;
     }
     // Above all workers.
     const JOBS: usize = 1_000_000;
-    let late = clock::now().duration_since(at);
-    for (i, job) in handle.blocking_jobs().iter().enumerate() {
-        let Some(age) = job.age() else { continue };
-        trace.thread(JOBS + i, "a blocking job")?;
-        let end = flight.end() + late;
-        let name = format!("blocking job {}", job.task().id());
-        let place = job.task().location().to_string();
-        trace.slice(JOBS + i, end.saturating_sub(age), age.min(end), &name, &place)?;
+    for thread in flight.jobs.chunk_by(|a, b| a.seat == b.seat) {
+        let number = thread[0].seat;
+        trace.events(flight, thread, JOBS + number, &format!("blocking thread {number}"))?;
+    }
+    if let Some(trigger) = trigger {
+        trace.mark(&format!("written: {}", files::reason(trigger)), flight.end())?;
     }
     write!(trace.out, "],\"displayTimeUnit\":\"ns\"}}")?;
     trace.out.flush()
+}
+
+/// Whose seat it is.
+fn who(shared: &Shared, seat: usize) -> String {
+    let (workers, spare) = (shared.workers().max(1), shared.first_spare());
+    match seat {
+        seat if seat < workers => format!("worker {seat}"),
+        seat if seat < spare => format!("in block_on {}", seat - workers),
+        seat => format!("stand-in {}", seat - spare),
+    }
 }
 
 struct Trace {
@@ -51,47 +74,74 @@ struct Trace {
 }
 
 impl Trace {
-    fn worker(&mut self, flight: &Flight, events: &[Recorded]) -> io::Result<()> {
+    /// What one thread did.
+    fn events(
+        &mut self,
+        flight: &Flight,
+        events: &[Recorded],
+        thread: usize,
+        name: &str,
+    ) -> io::Result<()> {
+        self.thread(thread, name)?;
         for (i, event) in events.iter().enumerate() {
             let start = flight.time(event.ticks);
-            if let Event::Ready | Event::Rescued | Event::Steal = event.event {
-                self.instant(event, start)?;
-                continue;
+            let name = self.name(event);
+            if event.event.is_instant() {
+                self.instant(thread, start, &name)?;
+            } else if !name.is_empty() {
+                // The last one goes on.
+                let next = events[i + 1..].iter().find(|event| !event.event.is_instant());
+                let end = next.map_or(flight.end(), |next| flight.time(next.ticks));
+                let place = event.location.map(ToString::to_string).unwrap_or_default();
+                self.slice(thread, start, end.saturating_sub(start), &name, &place)?;
             }
-            // What is made ready is that inside a poll; all else is after it. The last slice goes on.
-            let next = events[i + 1..].iter().find(|event| event.event != Event::Ready);
-            let end = next.map_or(flight.end(), |next| flight.time(next.ticks));
-            if let Event::Unpark = event.event {
-                continue;
-            }
-            let name = match (event.event, event.task()) {
-                (Event::Poll, Some(task)) => match self.names.get(&task) {
-                    Some(name) => format!("poll of task {task} {name}"),
-                    None => format!("poll of task {task}"),
-                },
-                (Event::Root, _) => "poll of a block_on".to_owned(),
-                (Event::Park, _) => "asleep".to_owned(),
-                _ => "looks for events and timers".to_owned(),
-            };
-            let place = event.location.map(ToString::to_string).unwrap_or_default();
-            self.slice(event.seat, start, end.saturating_sub(start), &name, &place)?;
         }
         Ok(())
     }
 
-    fn instant(&mut self, event: &Recorded, at: Duration) -> io::Result<()> {
-        let name = match (event.event, event.task()) {
-            (_, Some(task)) => format!("task {task} is ready"),
-            (Event::Steal, _) => format!("steals {}", event.number),
-            _ => "was stuck, and is rescued".to_owned(),
+    /// What to call it; nothing if it only ends what was before.
+    fn name(&self, event: &Recorded) -> String {
+        let Recorded { number, .. } = event;
+        let task = || match event.task().and_then(|task| self.names.get(&task)) {
+            Some(name) => format!("{number} {name}"),
+            None => number.to_string(),
         };
+        match event.event {
+            Event::Poll => format!("poll of task {}", task()),
+            Event::Root => "poll of a block_on".to_owned(),
+            Event::Maintain => "looks for timers and tasks".to_owned(),
+            Event::Turn => "looks into the poller".to_owned(),
+            Event::Park => "asleep".to_owned(),
+            Event::Wait => "asleep in the poller".to_owned(),
+            Event::Timers => format!("timers due: {number}"),
+            Event::Steal => format!("steals {number}"),
+            Event::Spawn => format!("task {} is spawned", task()),
+            Event::Ready => format!("task {} is ready", task()),
+            Event::Seized => "is found stuck: others do its work".to_owned(),
+            Event::Rescued => "was stuck, and is rescued".to_owned(),
+            Event::Job => format!("blocking job {}", task()),
+            Event::Unpark | Event::Idle => String::new(),
+        }
+    }
+
+    fn instant(&mut self, thread: usize, at: Duration, name: &str) -> io::Result<()> {
         self.separate()?;
         write!(
             self.out,
-            "{{\"ph\":\"i\",\"s\":\"t\",\"pid\":1,\"tid\":{},\"ts\":{},\"name\":{}}}",
-            event.seat,
+            "{{\"ph\":\"i\",\"s\":\"t\",\"pid\":1,\"tid\":{thread},\"ts\":{},\"name\":{}}}",
             micros(at),
-            Quoted(&name)
+            Quoted(name)
+        )
+    }
+
+    /// An instant of the whole timeline.
+    fn mark(&mut self, name: &str, at: Duration) -> io::Result<()> {
+        self.separate()?;
+        write!(
+            self.out,
+            "{{\"ph\":\"i\",\"s\":\"g\",\"pid\":1,\"tid\":0,\"ts\":{},\"name\":{}}}",
+            micros(at),
+            Quoted(name)
         )
     }
 

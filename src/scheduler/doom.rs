@@ -5,8 +5,9 @@
 
 use super::Shared;
 use super::block_on::RootWaker;
+use super::trigger::Trigger;
 use crate::primitive::atomic::{AtomicUsize, Ordering::*};
-use crate::primitive::{Mutex, fixed};
+use crate::primitive::{Arc, Mutex, fixed};
 use crate::task::{TaskInfo, UnhandledPanic, panics};
 use std::sync::Weak;
 use std::task::Wake;
@@ -68,7 +69,13 @@ impl Shared {
 
     /// A task has panicked.
     #[cold]
-    pub(super) fn panicked(&self, task: &TaskInfo, message: &str, own: Option<UnhandledPanic>) {
+    pub(super) fn panicked(
+        self: &Arc<Self>,
+        task: &TaskInfo,
+        message: &str,
+        own: Option<UnhandledPanic>,
+    ) {
+        self.trigger(Trigger::Panic);
         let policy = own.unwrap_or_else(|| self.doom.state.lock().policy);
         match policy {
             UnhandledPanic::Ignore => {}

@@ -12,7 +12,6 @@ use crate::blocking::Pool;
 use crate::primitive::explore::Explored;
 use crate::primitive::{Arc, explore};
 use crate::task::{Id, JoinHandle, Runnable};
-use std::io;
 use std::panic::Location;
 use std::sync::Weak;
 
@@ -34,18 +33,14 @@ pub(crate) trait Engine: Send + Sync {
 
 impl Shared {
     /// A runtime that `engine` runs, with a clock that stands.
-    ///
-    /// # Errors
-    ///
-    /// If the poller, which it does not use, cannot be created.
     pub(crate) fn explored(
         engine: Explored<Box<dyn Engine>>,
         pool: impl FnOnce(Weak<Self>) -> Pool,
-    ) -> io::Result<Arc<Self>> {
+    ) -> Arc<Self> {
         let (shared, _no_seats) =
-            explore::unannounced(|| Self::with_engine(0, Settings::off(), pool, engine))?;
+            explore::unannounced(|| Self::with_engine(0, Settings::off(), pool, engine));
         shared.driver.clock().stand_at_origin();
-        Ok(shared)
+        shared
     }
 
     /// Whether an engine runs it.

@@ -107,6 +107,13 @@ pub enum View {
     Away,
 }
 
+impl View {
+    /// Whether that poll goes on.
+    pub fn is_of(self, poll: u64) -> bool {
+        matches!(self, Self::Polling(now) | Self::Seized(now) if now == poll)
+    }
+}
+
 /// Whether the slot is still the owner's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]

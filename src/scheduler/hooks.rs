@@ -1,6 +1,7 @@
 //! What a builder hangs into the scheduler beside its settings.
 
 use crate::primitive::{Arc, thread};
+use std::time::Duration;
 
 /// A function of a user's.
 pub(crate) type Hook = Arc<dyn Fn() + Send + Sync>;
@@ -18,6 +19,10 @@ pub(crate) struct Hooks {
     pub(crate) start: Option<Hook>,
     pub(crate) stop: Option<Hook>,
     pub(crate) stack_size: Option<usize>,
+    /// How long a thread looks on before it blocks.
+    pub(crate) spin: Duration,
+    /// How many events the flight recorder keeps of each thread of a blocking pool; 0 for none.
+    pub(crate) recorded: usize,
 }
 
 impl Hooks {

@@ -14,6 +14,7 @@ mod jobs;
 mod monitor;
 mod pace;
 mod park;
+mod processes;
 mod rescue;
 mod rounds;
 mod shutdown;
@@ -21,13 +22,15 @@ mod slot;
 mod stuck;
 mod tend;
 mod time;
+mod trigger;
 mod worker;
 
 pub(crate) use block_on::{Share, block_in_place};
 pub(crate) use current::{Entered, enter, is_under_worker_of, runtime, with_runtime, worker};
 #[allow(unused_imports)] // only model builds explore
 pub(crate) use explored::Engine;
-pub(crate) use flight::{Event, Flight, Recorded};
+#[allow(unused_imports)]
+pub(crate) use flight::Flight;
 // Some of these names are for the models only.
 pub use crate::primitive::watch::Frame;
 #[allow(unused_imports)]
@@ -40,11 +43,15 @@ pub use idle::{Asleep, Idle, Search};
 pub use monitor::{Activity, SlowPoll, Subject};
 #[allow(unused_imports)]
 pub use park::{Blocking, Parker, Unpark};
+#[allow(unused_imports)] // only worker processes have them
+pub(crate) use processes::{Counts, ProcessPools, Processes};
+pub use processes::{OffloadJob, OffloadMetrics};
 #[allow(unused_imports)]
 pub use rescue::{Balance, Rescue};
 pub(crate) use rescue::{Listener, Settings};
 pub(crate) use shutdown::Threads;
 pub use tend::{Tenders, Wheels};
+pub(crate) use trigger::{Trigger, Writer};
 pub(crate) use worker::Worker;
 
 use crate::blocking::{Pool, Running, Seen, Spec, WeakPool};
@@ -57,11 +64,12 @@ use crate::task::{
     Given, Header, Id, JoinHandle, Registry, Runnable, Schedule, Spawn, TaskInfo, UnhandledPanic,
     Why,
 };
+use crate::util::histogram::Histogram;
 use crate::util::pad::Pad;
 use doom::Doom;
 use flight::Recorder;
 use rescue::Rescuer;
-use slot::Slot;
+use slot::{Slot, Times};
 use std::collections::HashSet;
 use std::future::Future;
 use std::panic::Location;
@@ -96,6 +104,7 @@ pub struct Shared {
     pub(crate) pool: Pool,
     /// Pools of users' own, until they are dropped.
     pools: Mutex<Vec<WeakPool>>,
+    pub(crate) processes: ProcessPools,
     tenders: Tenders,
     pub(crate) rescue: Rescuer,
     pub(crate) hooks: Hooks,
@@ -142,6 +151,7 @@ impl Guests {
         slots - at_the_end.count()
     }
 }
+
 /// The worker halves of the permanent slots, for the threads that will own them.
 pub(crate) struct Seats(Vec<deque::Worker<Runnable>>);
 
@@ -149,15 +159,11 @@ impl Shared {
     /// A scheduler with slots for `workers` permanent workers; their threads are started by
     /// [`start`](Self::start). `pool` makes the pool for blocking jobs, whose threads may enter the
     /// runtime through the weak reference.
-    ///
-    /// # Errors
-    ///
-    /// If the poller cannot be created: out of descriptors, for example.
     pub(crate) fn new(
         workers: usize,
         settings: Settings,
         pool: impl FnOnce(Weak<Self>) -> Pool,
-    ) -> io::Result<(Arc<Self>, Seats)> {
+    ) -> (Arc<Self>, Seats) {
         Self::with_engine(workers, settings, pool, Explored::NONE)
     }
 
@@ -166,9 +172,11 @@ impl Shared {
         mut settings: Settings,
         pool: impl FnOnce(Weak<Self>) -> Pool,
         explored: Explored<Box<dyn Engine>>,
-    ) -> io::Result<(Arc<Self>, Seats)> {
+    ) -> (Arc<Self>, Seats) {
         let recorded = settings.records;
-        let recorder = Some(settings.recorder).filter(|&events| events > 0).map(Recorder::new);
+        let writer = settings.traces.take();
+        let recorder = Some(settings.recorder).filter(|&events| events > 0);
+        let recorder = recorder.map(|events| Recorder::new(events, writer));
         let hooks = std::mem::take(&mut settings.hooks);
         let rescue = Rescuer::new(settings, workers);
         // A current-thread runtime has one slot: whoever calls `block_on` is its only worker.
@@ -176,7 +184,6 @@ impl Shared {
         let seats = workers + guests + rescue.spares(workers);
         // Tasks spawned by threads that are no workers have one list, those of an engine several.
         let homes = if explored.get().is_some() { explored::HOMES } else { 1 };
-        let driver = Driver::new(seats)?;
         let slots: Box<[_]> = (0..seats).map(|_| Pad(Slot::new(rescue.fences))).collect();
         let deques = slots[..workers].iter().map(|slot| slot.equip()).collect();
         // The queue of a guest is made when one comes; in a model, where that is more to explore, now.
@@ -190,9 +197,10 @@ impl Shared {
             in_use: Pad(AtomicUsize::new(workers)),
             workers,
             guests: Mutex::new(Guests { free, spare, waiting: Vec::new() }),
-            driver,
+            driver: Driver::new(seats, Self::turn_wanted(weak.clone())),
             pool: pool(weak.clone()),
             pools: Mutex::new(Vec::new()),
+            processes: ProcessPools::default(),
             // The permanent workers' threads are about to come.
             tenders: Tenders::new(seats, workers),
             rescue,
@@ -206,7 +214,7 @@ impl Shared {
             threads: Threads::default(),
             explored,
         });
-        Ok((shared, Seats(deques)))
+        (shared, Seats(deques))
     }
 
     /// Spawns a task from wherever the caller is.
@@ -251,7 +259,7 @@ impl Shared {
             let (runnable, handle) =
                 explore::unannounced(|| explore::atomically(|| unsafe { spawn.create(future) }));
             match (runnable, worker) {
-                (Some(runnable), Some(worker)) => worker.schedule(runnable, why),
+                (Some(runnable), Some(worker)) => worker.schedule_new(runnable, why),
                 (Some(runnable), None) => self.inject(runnable),
                 (None, _) => {}
             }
@@ -259,7 +267,7 @@ impl Shared {
         })
     }
 
-    /// Runs a user's closure on the pool.
+    /// Runs a user's closure on the runtime's pool.
     ///
     /// # Panics
     ///
@@ -275,10 +283,30 @@ impl Shared {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
+        self.spawn_blocking_in(&self.pool, f, name, location)
+    }
+
+    /// Runs a user's closure on `pool`, which is the runtime's or one of its [`pools`](Self::pools).
+    ///
+    /// # Panics
+    ///
+    /// If the pool has no thread yet and the system refuses to start one.
+    #[track_caller]
+    pub(crate) fn spawn_blocking_in<F, R>(
+        self: &Arc<Self>,
+        pool: &Pool,
+        f: F,
+        name: Option<Box<str>>,
+        location: &'static Location<'static>,
+    ) -> JoinHandle<R>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
         if self.is_explored() {
             return self.spawn_explored(f, name, location);
         }
-        match self.pool.spawn(self.blocking_spec(name, location), f) {
+        match pool.spawn(self.blocking_spec(name, location), f) {
             Ok(handle) => handle,
             Err(refused) => panic!("{refused}"),
         }
@@ -349,6 +377,11 @@ impl Shared {
         }
     }
 
+    /// What is done when there is a poller to wait in: a sleeper that finds no work takes the turn.
+    fn turn_wanted(this: Weak<Self>) -> impl Fn() + Send + Sync {
+        move || this.upgrade().iter().for_each(|shared| shared.notify_pushed())
+    }
+
     /// Wakes a sleeper, unless somebody is already looking for work. Says whether it did. Only a hint:
     /// the caller comes back to the work that it is for.
     fn notify(&self) -> bool {
@@ -370,7 +403,12 @@ impl Shared {
 
     /// Makes everybody look around.
     fn unpark_all(&self) {
-        (0..self.slots.len()).for_each(|seat| self.unpark(seat));
+        // Exact under the lock. Who takes a slot after this looks around before it sleeps.
+        let in_use = {
+            let _guests = self.guests.lock();
+            self.slots_in_use().len()
+        };
+        (0..in_use).for_each(|seat| self.unpark(seat));
         self.rescue.rounds.bed.someone_awake();
     }
 
@@ -387,7 +425,7 @@ impl Shared {
     }
 
     /// The first of the slots for stand-ins of stuck workers.
-    fn first_spare(&self) -> usize {
+    pub(crate) fn first_spare(&self) -> usize {
         self.workers + if self.workers == 0 { 1 } else { guests() }
     }
 
@@ -439,6 +477,16 @@ impl Shared {
             busy_ns: c.busy_ns.get(),
             queued: slot.queued(),
         }
+    }
+
+    /// How long tasks were ready, and how long their polls took, where records are kept.
+    pub(crate) fn times(&self) -> (Histogram, Histogram) {
+        let (mut ready, mut polls) = (Histogram::default(), Histogram::default());
+        for times in self.slots.iter().filter_map(|slot| slot.times.get()) {
+            ready.add(&times.ready);
+            polls.add(&times.polls);
+        }
+        (ready, polls)
     }
 
     /// Where a thread that is no worker puts what a slot must keep for it, such as a timer. Spread by
@@ -500,8 +548,21 @@ impl Schedule for Home {
     }
 
     fn panicked(&self, task: &TaskInfo, message: &str, policy: Option<UnhandledPanic>) {
-        // SAFETY: the task is listed until `release`, or its spawner, who drops it, holds `Shared`.
-        unsafe { &*self.0 }.panicked(task, message, policy);
+        // SAFETY: the task is listed until `release`, or its spawner, who drops it, holds `Shared`, which
+        // lives in an `Arc`.
+        let shared = unsafe {
+            Arc::increment_strong_count(self.0);
+            Arc::from_raw(self.0)
+        };
+        shared.panicked(task, message, policy);
+    }
+
+    fn waited(&self, nanos: u64) {
+        with_times(self.0, |times| times.ready.record(nanos));
+    }
+
+    fn polled(&self, nanos: u64) {
+        with_times(self.0, |times| times.polls.record(nanos));
     }
 
     fn release(&self, task: &Header) {
@@ -514,4 +575,13 @@ impl Schedule for Home {
             (*self.0).registry.remove(task);
         }
     }
+}
+
+/// Where the worker of this thread notes how long something took. Nowhere if it is none of that runtime's.
+fn with_times(shared: *const Shared, note: impl FnOnce(&Times)) {
+    current::worker_of(shared, |worker| {
+        if let Some(worker) = worker {
+            note(worker.shared().slots[worker.seat()].times.get_or_init(Box::default));
+        }
+    });
 }

@@ -6,7 +6,7 @@
 //! looked at, as the kernel sees it, and it is stuck
 //!
 //! * *blocked*, if it waited in the kernel at two looks in a row and had hardly any CPU time between them;
-//! * *computing*, if it has had [`HOG`] of CPU time, or has been there for [`LONG`] and had a third of it.
+//! * *computing*, if it has had [`HOG`] of CPU time.
 //!
 //! A thread that is ready to run and gets no CPU is neither: more threads would not help it.
 //!
@@ -15,6 +15,8 @@
 //! So an idle process has no tick, and a busy one pays 500 times some 5 µs a second.
 //!
 //! Rejected: a signal per worker and tick (Seastar's stall detector: 85 % of an idle machine with 96 cores);
+//! a share of the time instead of [`HOG`] (two looks may follow each other closely, and a poll that was off its CPU
+//! for long has had all of the little between them: a rescue a minute on a busy machine where nothing was stuck);
 //! counting polls of the whole runtime (one task that goes on hides all that do not); reading the clock
 //! at each poll (26 ns).
 
@@ -22,12 +24,13 @@ use super::Shared;
 use super::gate::View;
 use super::jobs::{self, Jobs};
 use super::rescue::Listener;
-use super::slot::Slot;
+use super::trigger::Trigger;
 use crate::blocking::Spec;
 use crate::primitive::atomic::Ordering::*;
 use crate::primitive::watch::{self, Frame, Sample, State};
 use crate::primitive::{Arc, clock};
 use crate::task::Id;
+use crate::util::spans;
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::Location;
@@ -40,8 +43,7 @@ const ALERT_FOR: Duration = Duration::from_secs(1);
 const BLOCKED: Duration = Duration::from_millis(1);
 /// The CPU time after which a poll counts as computing.
 const HOG: Duration = Duration::from_millis(4);
-/// How long a poll on a crowded machine takes before a third of the time on a CPU is enough; and any poll
-/// on a system that does not say what its threads do.
+/// How long any poll may take on a system that does not say what its threads do.
 const LONG: Duration = Duration::from_millis(10);
 /// How often the stack of tasks from one spawn site is taken: it interrupts their system calls.
 const STACKS: Duration = Duration::from_secs(1);
@@ -72,6 +74,11 @@ pub enum Subject {
 
 /// The spawn place of the jobs that report.
 pub(super) const FILE: &str = file!();
+
+/// What a job is that reports.
+pub(super) fn report() -> Spec {
+    Spec::runtime()
+}
 
 /// A poll that took too long, while it was still going on; or, where
 /// [asked for](crate::runtime::Builder::slow_blocking), a blocking job.
@@ -125,20 +132,30 @@ impl SlowPoll {
         &self.stack
     }
 
-    /// The innermost call of the stack that is neither std's nor the C library's.
+    /// The innermost call of the stack that is not std's, the C library's or this runtime's.
     pub fn culprit(&self) -> Option<&Frame> {
-        let is_foreign = |name: &str| {
+        let is_foreign = |frame: &Frame| {
             // "<&mut std::fs::File as std::io::Read>::read", "__libc_recv".
+            let name = frame.function.as_deref().unwrap_or_default();
             let path = name.trim_start_matches(['<', '&']).trim_start_matches("mut ");
-            !name.contains("::")
-                || ["std::", "core::", "alloc::"].iter().any(|s| path.starts_with(s))
+            ["std::", "core::", "alloc::", "reiver::"].iter().any(|s| path.starts_with(s))
+                || match &frame.file {
+                    // With line tables only there are names without a path.
+                    Some(file) => file.starts_with("/rustc/") || !file.ends_with(".rs"),
+                    None => !name.contains("::"),
+                }
         };
-        self.stack.iter().find(|frame| frame.function.as_deref().is_some_and(|f| !is_foreign(f)))
+        self.stack.iter().find(|frame| !is_foreign(frame))
     }
 
     /// Whether its worker's other work was given to other threads.
     pub fn is_rescued(&self) -> bool {
         self.is_rescued
+    }
+
+    /// Tells `tracing`. `false`: nobody listens there.
+    fn trace(&self) -> bool {
+        spans::report(self, self.id.map(Id::number), self.name(), self.elapsed, self.is_rescued)
     }
 }
 
@@ -197,17 +214,20 @@ impl Watched {
         Self { poll, since: now, suspected: None, blocked: None, is_hog: false, is_reported: false }
     }
 
+    /// Whether its thread has been looked at for so long.
+    fn is_suspect_for(&self, time: Duration, now: Instant) -> bool {
+        self.suspected.is_some_and(|(first, _)| now.duration_since(first) >= time)
+    }
+
     /// What is known after another look at the thread. `None`: nothing yet.
     fn judge(&mut self, now: Instant, sample: Sample) -> Option<Activity> {
         let stuck = now.duration_since(self.since);
-        let (first, before) = *self.suspected.get_or_insert((now, sample.cpu));
-        // What it used, of how much time.
-        let used = |before: Option<Duration>, at| {
+        let (_, before) = *self.suspected.get_or_insert((now, sample.cpu));
+        let used_since = |before: Option<Duration>| {
             let used = sample.cpu.zip(before).map(|(now, before)| now.saturating_sub(before));
-            (used.unwrap_or_default(), now.duration_since(at))
+            used.unwrap_or_default()
         };
-        let (cpu, time) = used(before, first);
-        if cpu >= HOG || stuck >= LONG && !cpu.is_zero() && 3 * cpu >= time {
+        if used_since(before) >= HOG {
             return Some(Activity::Computing);
         }
         match sample.state {
@@ -217,8 +237,7 @@ impl Watched {
             State::Blocked => match self.blocked {
                 None => self.blocked = Some((now, sample.cpu)),
                 Some((at, before)) => {
-                    let (cpu, time) = used(before, at);
-                    if stuck >= BLOCKED && 2 * cpu < time {
+                    if stuck >= BLOCKED && 2 * used_since(before) < now.duration_since(at) {
                         return Some(Activity::Blocked);
                     }
                 }
@@ -236,6 +255,18 @@ struct Findings {
     /// Somebody is stuck, or may be.
     suspects: bool,
     rescued: bool,
+    /// What is to be written about when those who are stuck have stand-ins.
+    reports: Vec<Finding>,
+}
+
+/// A slow poll.
+#[derive(Debug)]
+struct Finding {
+    seat: usize,
+    poll: u64,
+    elapsed: Duration,
+    activity: Activity,
+    is_rescued: bool,
 }
 
 /// How soon the next look should be.
@@ -319,9 +350,9 @@ impl Monitor {
                 }
                 View::Polling(poll) => {
                     findings.busy = true;
-                    self.watch(seat, slot, poll, now, &mut findings);
+                    self.watch(seat, poll, now, &mut findings);
                 }
-                View::Seized(poll) => self.watch_seized(seat, slot, poll, now, &mut findings),
+                View::Seized(poll) => self.watch_seized(seat, poll, now, &mut findings),
             }
         }
         if findings.rescued {
@@ -330,6 +361,9 @@ impl Monitor {
         let balance = shared.rescue.balance.get();
         if findings.suspects || balance != (0, 0) {
             findings.busy |= !shared.balance();
+        }
+        for finding in std::mem::take(&mut findings.reports) {
+            self.report(finding);
         }
         if let Some(limit) = shared.rescue.settings.slow_blocking {
             self.watch_jobs(limit, now);
@@ -342,7 +376,7 @@ impl Monitor {
         }
     }
 
-    fn watch(&mut self, seat: usize, slot: &Slot, poll: u64, now: Instant, found: &mut Findings) {
+    fn watch(&mut self, seat: usize, poll: u64, now: Instant, found: &mut Findings) {
         let watched = match &mut self.watched[seat] {
             Some(watched) if watched.poll == poll => watched,
             other => {
@@ -358,30 +392,30 @@ impl Monitor {
         }
         found.suspects = true;
         // Relaxed: written before the owner's first poll.
-        let verdict = watched.judge(now, watch::sample(slot.thread.load(Relaxed)));
+        let verdict =
+            watched.judge(now, watch::sample(self.shared.slots[seat].thread.load(Relaxed)));
         let is_hog = verdict == Some(Activity::Computing);
         let wanted =
             verdict.is_some() && rescue.is_on() && !(is_hog && self.hogs() >= self.shared.workers);
         let is_rescued = wanted && self.shared.seize(seat, poll).is_some();
+        if is_rescued {
+            self.shared.record_seizure(seat);
+        }
         found.rescued |= is_rescued;
         let watched = self.watched[seat].as_mut().expect("set above");
         watched.is_hog = is_rescued && is_hog;
+        // If this look is the first in a long time, one more tells what the thread does.
+        let is_clear = verdict.is_some() || watched.is_suspect_for(LONG, now);
         // Who computes for some milliseconds is helped without a word.
-        if overdue || is_rescued && !is_hog {
+        if overdue && is_clear || is_rescued && !is_hog {
             watched.is_reported = true;
             let elapsed = now.duration_since(watched.since);
-            self.report(slot, poll, elapsed, verdict.unwrap_or(Activity::Unknown), is_rescued);
+            let activity = verdict.unwrap_or(Activity::Unknown);
+            found.reports.push(Finding { seat, poll, elapsed, activity, is_rescued });
         }
     }
 
-    fn watch_seized(
-        &mut self,
-        seat: usize,
-        slot: &Slot,
-        poll: u64,
-        now: Instant,
-        found: &mut Findings,
-    ) {
+    fn watch_seized(&mut self, seat: usize, poll: u64, now: Instant, found: &mut Findings) {
         let watched = self.watched[seat].get_or_insert(Watched::new(poll, now));
         if watched.is_reported {
             return;
@@ -391,7 +425,7 @@ impl Monitor {
         if elapsed >= self.shared.rescue.settings.slow_poll {
             watched.is_reported = true;
             let activity = if watched.is_hog { Activity::Computing } else { Activity::Unknown };
-            self.report(slot, poll, elapsed, activity, true);
+            found.reports.push(Finding { seat, poll, elapsed, activity, is_rescued: true });
         }
     }
 
@@ -402,23 +436,33 @@ impl Monitor {
 
     fn watch_jobs(&mut self, limit: Duration, now: Instant) {
         for slow in self.jobs.look(&self.shared, limit, now) {
+            self.shared.trigger(Trigger::SlowPoll);
             let site = slow.location.map(|location| ptr::from_ref(location).addr());
             let listener = self.shared.rescue.settings.listener.clone();
             let is_new = self.known.insert(site, now).is_none();
             if is_new || listener.is_some() {
-                self.tell(move || (slow, listener));
+                self.tell(is_new, move || (slow, listener));
             }
         }
     }
 
     /// Tells who wants to know, on a thread of the pool: it may take long, and block.
-    fn tell(&self, what: impl FnOnce() -> (SlowPoll, Option<Listener>) + Send + 'static) {
-        let job = move || match what() {
-            (slow, Some(listener)) => listener(&slow),
-            (slow, None) => eprintln!("reiver: {slow}"),
+    fn tell(
+        &self,
+        is_new: bool,
+        what: impl FnOnce() -> (SlowPoll, Option<Listener>) + Send + 'static,
+    ) {
+        let job = move || {
+            let (slow, listener) = what();
+            let is_traced = is_new && slow.trace();
+            match listener {
+                Some(listener) => listener(&slow),
+                None if is_traced => {}
+                None => eprintln!("reiver: {slow}"),
+            }
         };
         // Refused only without a thread for it: then there is nobody to tell.
-        drop(self.shared.pool.spawn(Spec::runtime(), job));
+        drop(self.shared.pool.spawn(report(), job));
     }
 
     /// How many workers are rescued from polls that compute. Not more than there are workers: whoever takes
@@ -428,21 +472,17 @@ impl Monitor {
     }
 
     /// Reports a poll.
-    fn report(
-        &mut self,
-        slot: &Slot,
-        poll: u64,
-        elapsed: Duration,
-        activity: Activity,
-        is_rescued: bool,
-    ) {
+    fn report(&mut self, finding: Finding) {
+        let Finding { seat, poll, elapsed, activity, is_rescued } = finding;
+        let shared = &self.shared;
+        let slot = &shared.slots[seat];
         let task = slot.current.get();
-        if !matches!(slot.gate.view(), View::Polling(now) | View::Seized(now) if now == poll) {
+        if !slot.gate.view().is_of(poll) {
             return;
         }
-        let shared = &self.shared;
         // Relaxed: a number for people.
         shared.rescue.slow_polls.fetch_add(1, Relaxed);
+        shared.trigger(if is_rescued { Trigger::Rescue } else { Trigger::SlowPoll });
         let location = task.map(|(_, location)| location);
         let listener = shared.rescue.settings.listener.clone();
         let site = location.map(|location| ptr::from_ref(location).addr());
@@ -452,11 +492,8 @@ impl Monitor {
             Some(last) => now.duration_since(*last) >= STACKS,
             None => true,
         };
-        let mut addresses = None;
         if is_new {
             self.known.insert(site, now);
-            // Relaxed: written before the owner's first poll.
-            addresses = watch::stack::capture(slot.thread.load(Relaxed));
         }
         let slow = SlowPoll {
             subject: Subject::Poll,
@@ -469,10 +506,49 @@ impl Monitor {
             stack: Vec::new(),
         };
         let shared = shared.clone();
-        self.tell(move || {
+        self.tell(is_new, move || {
             let name = slow.id.and_then(|id| shared.name_of(id));
-            let stack = addresses.map(|addresses| watch::stack::name(&addresses));
-            (SlowPoll { name, stack: stack.unwrap_or_default(), ..slow }, listener)
+            // Here, since the first stack of a process takes 8 ms, and a thread without a CPU is late with it.
+            let stack = if is_new { shared.stack_of(seat, poll) } else { Vec::new() };
+            (SlowPoll { name, stack, ..slow }, listener)
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is known after looks at these microseconds of a poll, with so much CPU time by then.
+    fn verdict(looks: &[(u64, u64, State)]) -> Option<Activity> {
+        let begin = Instant::now();
+        let mut watched = Watched::new(1, begin);
+        looks.iter().fold(None, |_, &(at, cpu, state)| {
+            let cpu = Some(Duration::from_micros(cpu));
+            watched.judge(begin + Duration::from_micros(at), Sample { state, cpu })
+        })
+    }
+
+    #[test]
+    fn who_gets_no_cpu_is_not_stuck() {
+        use State::*;
+        // Off its CPU for long, and then looked at twice in short order while it runs.
+        assert_eq!(verdict(&[(30_000, 0, Runnable), (30_100, 90, Runnable)]), None);
+        // A wait that ends, as each system call is now and then.
+        assert_eq!(
+            verdict(&[(2000, 0, Blocked), (4000, 100, Runnable), (6000, 200, Blocked)]),
+            None
+        );
+    }
+
+    #[test]
+    fn who_computes_or_waits_is() {
+        use State::*;
+        let computing = [(2000, 0, Runnable), (4000, 2000, Runnable), (6000, 4000, Runnable)];
+        assert_eq!(verdict(&computing), Some(Activity::Computing));
+        assert_eq!(verdict(&computing[..2]), None);
+        let blocked = [(2000, 0, Blocked), (2500, 10, Blocked)];
+        assert_eq!(verdict(&blocked), Some(Activity::Blocked));
+        assert_eq!(verdict(&[(2000, 0, Unknown), (10_000, 0, Unknown)]), Some(Activity::Unknown));
     }
 }

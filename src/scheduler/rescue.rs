@@ -17,6 +17,7 @@ use super::gate::Fences;
 use super::hooks::Hooks;
 use super::monitor::SlowPoll;
 use super::rounds::Rounds;
+use super::trigger::Writer;
 use super::worker::{Root, Worker};
 use crate::primitive::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use crate::primitive::{Arc, in_model};
@@ -53,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) slow_blocking: Option<Duration>,
     /// How many events the flight recorder keeps of each worker; 0 for none.
     pub(crate) recorder: usize,
+    /// Who writes it when something happens.
+    pub(crate) traces: Option<Writer>,
     /// Whether a record is kept of each task.
     pub(crate) records: bool,
     pub(crate) hooks: Hooks,
@@ -67,6 +70,7 @@ impl Settings {
             listener: None,
             slow_blocking: None,
             recorder: 0,
+            traces: None,
             records: false,
             hooks: Hooks::default(),
         }
@@ -269,7 +273,7 @@ impl Shared {
         let (stuck, stand_ins) = self.rescue.balance.get();
         if self.idle.is_anyone_asleep() {
             // Whoever wakes up and finds no work takes the turn.
-            if self.has_work() || !self.driver.is_turn_taken() {
+            if self.has_work() || self.driver.is_deserted() {
                 self.notify_pushed();
             }
             self.send_home(stand_ins.saturating_sub(stuck));

@@ -27,11 +27,13 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Its stack: it runs no user code.
 const STACK: usize = 256 * 1024;
 
-/// How often the time between two rounds doubles when all sleep, before the thread dozes: 126 ms in all.
-const CALM: u32 = 6;
+/// How often the time between two rounds doubles when all sleep, before the thread dozes: 30 ms in all. More rounds
+/// cost more than the call that a dozing thread needs.
+const CALM: u32 = 4;
 
-/// The rounds of all runtimes of this process.
-static OF_PROCESS: StaticMutex<Option<Arc<Rounds>>> = StaticMutex::new(None);
+/// The rounds of all runtimes of this process, and its number: a child by `fork` has its parent's, without the
+/// thread.
+static OF_PROCESS: StaticMutex<Option<(u32, Arc<Rounds>)>> = StaticMutex::new(None);
 
 /// The thread's bed, and what it looks at.
 #[derive(Debug)]
@@ -68,7 +70,13 @@ impl Rounds {
             return new();
         }
         // What fences there are is the machine's, not the runtime's.
-        OF_PROCESS.lock().get_or_insert_with(new).clone()
+        let process = std::process::id();
+        let mut rounds = OF_PROCESS.lock();
+        // The parent's stay for ever: their locks may be held by threads that are not here.
+        if let Some((_, parents)) = rounds.take_if(|(number, _)| *number != process) {
+            std::mem::forget(parents);
+        }
+        rounds.get_or_insert_with(|| (process, new())).1.clone()
     }
 
     /// Has this runtime monitored, unless it does not want that.

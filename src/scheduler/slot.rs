@@ -1,11 +1,12 @@
 //! What the world sees of one worker: how to wake it, how to steal from it, what it has counted.
 
-use super::flight::Ring;
 use super::gate::{Fences, Gate};
 use super::park::Parker;
 use crate::primitive::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
 use crate::primitive::deque::{self, Stealer};
 use crate::task::{Header, Id, Runnable};
+use crate::util::histogram::Counts;
+use crate::util::ring::Ring;
 use std::panic::Location;
 use std::ptr;
 use std::sync::OnceLock;
@@ -27,6 +28,8 @@ pub struct Slot {
     pub(super) current: Current,
     /// Its owner's ring, if there is a flight recorder.
     pub(super) ring: OnceLock<Ring>,
+    /// What its owner has measured, if records are kept.
+    pub(super) times: OnceLock<Box<Times>>,
     /// What the owner alone touches, and the way to it when the owner is stuck.
     pub(super) gate: Gate<Runnable>,
 }
@@ -43,6 +46,7 @@ impl Slot {
             counters: Counters::default(),
             current: Current::default(),
             ring: OnceLock::new(),
+            times: OnceLock::new(),
             gate: Gate::new(fences),
         }
     }
@@ -133,6 +137,19 @@ pub(super) struct Counters {
     pub(super) stolen: Counter,
     pub(super) wakes: Counter,
     pub(super) busy_ns: Counter,
+}
+
+/// How long tasks were ready before the owner polled them, and how long its polls took.
+#[derive(Debug)]
+pub(super) struct Times {
+    pub(super) ready: Counts,
+    pub(super) polls: Counts,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self { ready: Counts::new(), polls: Counts::new() }
+    }
 }
 
 /// A number that one thread raises and any may read.

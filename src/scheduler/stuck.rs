@@ -8,7 +8,7 @@ use super::monitor::{Activity, SlowPoll, Subject};
 use super::{Shared, current};
 use crate::primitive::atomic::Ordering::*;
 use crate::primitive::clock;
-use crate::primitive::watch::{self, Sample, State};
+use crate::primitive::watch::{self, Frame, Sample, State};
 use std::time::{Duration, Instant};
 
 /// The polls that went on at some moment.
@@ -45,12 +45,11 @@ impl Shared {
     fn stuck(&self, (seat, poll, now): (usize, u64, Sample), before: &Polls) -> Option<SlowPoll> {
         let slot = &self.slots[seat];
         let (id, location) = slot.current.get()?;
-        // Relaxed: as in `running_polls`.
-        let addresses = watch::stack::capture(slot.thread.load(Relaxed));
         let name = self.name_of(id);
+        let stack = self.stack_of(seat, poll);
         let view = slot.gate.view();
         // What was read above is of this poll only if it still goes on.
-        if !matches!(view, View::Polling(now) | View::Seized(now) if now == poll) {
+        if !view.is_of(poll) {
             return None;
         }
         let then = before.polls.iter().find(|then| (then.0, then.1) == (seat, poll));
@@ -71,7 +70,21 @@ impl Shared {
             elapsed,
             activity,
             is_rescued: matches!(view, View::Seized(_)),
-            stack: addresses.map(|found| watch::stack::name(&found)).unwrap_or_default(),
+            stack,
         })
+    }
+
+    /// What the thread of `seat` executes in that poll; nothing if it is over, or does not say. Takes long: for
+    /// threads that may block.
+    pub(super) fn stack_of(&self, seat: usize, poll: u64) -> Vec<Frame> {
+        let slot = &self.slots[seat];
+        if !slot.gate.view().is_of(poll) {
+            return Vec::new();
+        }
+        // Relaxed: as in `running_polls`.
+        let addresses = watch::stack::capture(slot.thread.load(Relaxed));
+        // It is of this poll only if that still goes on.
+        let addresses = addresses.filter(|_| slot.gate.view().is_of(poll));
+        addresses.map(|addresses| watch::stack::name(&addresses)).unwrap_or_default()
     }
 }

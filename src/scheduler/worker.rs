@@ -21,13 +21,13 @@
 //! #8065). Woken by a timer: `next` if that is free. Woken by its own poll or by the poller: the back
 //! of the deque. From other threads: the injector.
 
+mod away;
+
 use super::Shared;
 use super::current;
-use super::flight::{Event, Ring};
 use super::gate::Back;
 use super::idle::Search;
-use super::pace::{MIN_INTERVAL, next_interval, next_nap};
-use super::park::Blocking;
+use super::pace::{MIN_INTERVAL, next_interval};
 use super::slot::Slot;
 use crate::driver::Turn;
 use crate::primitive::atomic::Ordering::*;
@@ -35,10 +35,12 @@ use crate::primitive::deque::{self, Steal};
 use crate::primitive::{Arc, clock, spin_loop};
 use crate::task::{Runnable, Why};
 use crate::util::abort::AbortOnUnwind;
+use crate::util::patience::Patience;
+use crate::util::ring::{Event, Ring};
 use crate::util::rng::Rng;
 use std::cell::Cell;
 use std::ops::ControlFlow;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::time::{Duration, Instant};
 
 /// How often in a row `next` goes first: tokio's number; message passing gains nothing from more.
@@ -110,6 +112,7 @@ pub struct Worker {
     looked: Cell<Instant>,
     /// How long to sleep at least for a timer.
     nap: Cell<Duration>,
+    patience: Patience,
     rng: Rng,
 }
 
@@ -118,6 +121,7 @@ impl Worker {
     pub(super) fn new(runtime: Arc<Shared>, seat: usize, deque: deque::Worker<Runnable>) -> Self {
         let slot = NonNull::from(&*runtime.slots[seat]);
         let ring = runtime.ring(seat).map(NonNull::from);
+        let patience = Patience::new(runtime.hooks.spin);
         Self {
             runtime,
             seat,
@@ -133,6 +137,7 @@ impl Worker {
             wheel: Cell::new(seat),
             looked: Cell::new(clock::now()),
             nap: Cell::new(Duration::ZERO),
+            patience,
             rng: Rng::new(seat as u64 + 1),
         }
     }
@@ -165,7 +170,7 @@ impl Worker {
     fn record(&self, event: Event, number: usize) {
         if let Some(ring) = self.ring {
             // SAFETY: as in `slot`.
-            unsafe { ring.as_ref() }.record(event, number as u64, std::ptr::null());
+            unsafe { ring.as_ref() }.record(event, number as u64, ptr::null());
         }
     }
 
@@ -174,7 +179,9 @@ impl Worker {
     fn record_task(&self, event: Event, task: &Runnable) {
         if let Some(ring) = self.ring {
             // SAFETY: as in `slot`.
-            unsafe { ring.as_ref() }.record_task(event, task.header());
+            let ring = unsafe { ring.as_ref() };
+            let task = task.header();
+            ring.record(event, task.id().number(), ptr::from_ref(task.location()));
         }
     }
 
@@ -197,7 +204,7 @@ impl Worker {
                 Some(task) => self.run_task(task),
                 None if root.is_woken() => {}
                 None if root.ends_with_runtime() && self.shared().has_ended() => break,
-                None => self.rest(),
+                None => self.rest(root),
             }
         }
         self.slot().owned.store(false, Relaxed);
@@ -287,6 +294,18 @@ impl Worker {
     #[inline]
     pub(super) fn schedule(&self, task: Runnable, why: Why) {
         self.record_task(Event::Ready, &task);
+        self.place(task, why);
+    }
+
+    /// Takes a task that was spawned on this thread.
+    #[inline]
+    pub(super) fn schedule_new(&self, task: Runnable, why: Why) {
+        self.record_task(Event::Spawn, &task);
+        self.place(task, why);
+    }
+
+    #[inline]
+    fn place(&self, task: Runnable, why: Why) {
         match self.source.get() {
             Source::Poll if why == Why::Woken => {
                 let mut task = Some(task);
@@ -441,6 +460,9 @@ impl Worker {
         self.source.set(Source::Timers);
         let fired = self.shared().driver.expire(self.seat);
         self.source.set(Source::Events);
+        if fired > 0 {
+            self.record(Event::Timers, fired);
+        }
         fired
     }
 
@@ -466,7 +488,10 @@ impl Worker {
         self.interval.set(next_interval(self.interval.get(), elapsed));
         self.ticks.set(self.interval.get());
         if let Some(mut turn) = self.try_turn() {
+            self.record(Event::Turn, 0);
             turn.run(Some(Duration::ZERO));
+            drop(turn);
+            self.record(Event::Maintain, 0);
         }
         self.expire();
         self.expire_others();
@@ -478,120 +503,5 @@ impl Worker {
         let turn = self.shared().driver.try_turn()?;
         self.turned.set(true);
         Some(turn)
-    }
-
-    /// Sleeps, inside the hooks of the runtime.
-    fn rest(&self) {
-        let hooks = &self.shared().hooks;
-        if let Some(park) = &hooks.park {
-            park();
-        }
-        self.sleep();
-        if let Some(unpark) = &hooks.unpark {
-            unpark();
-        }
-    }
-
-    /// With nothing to do anywhere: sleeps until there is. See `README.md`, "Sleeping and waking".
-    fn sleep(&self) {
-        let shared = self.shared();
-        let mut asleep =
-            match shared.idle.sleep(self.seat, self.search.take(), || shared.has_work()) {
-                Ok(asleep) => asleep,
-                Err(search) => {
-                    self.search.set(Some(search));
-                    // What was seen may be in the middle of being taken.
-                    spin_loop();
-                    return;
-                }
-            };
-        let busy = clock::now().duration_since(self.looked.get());
-        self.slot().counters.busy_ns.add(busy.as_nanos() as u64);
-        self.slot().counters.parks.add(1);
-        self.record(Event::Park, 0);
-        // Both after the fence in `Idle::sleep`: who leaves the turn for good either sees us asleep, or
-        // we get it; who puts a timer into this wheel from outside either sees us asleep, or we see
-        // its timer.
-        let mut turn = self.try_turn();
-        let mut timeout = shared.driver.until_next(self.seat).map(|next| next.max(self.nap.get()));
-        if shared.driver.clock().is_paused() {
-            // What is ready now comes before what is due later.
-            turn.iter_mut().for_each(|turn| turn.run(Some(Duration::ZERO)));
-            asleep = match shared.jump(asleep) {
-                Err(asleep) => asleep,
-                Ok(search) => {
-                    drop(turn);
-                    shared.driver.expire_all(shared.slots.len());
-                    return self.awake(search);
-                }
-            };
-            if !self.deque.is_empty() {
-                timeout = Some(Duration::ZERO);
-            }
-        }
-        match turn {
-            Some(mut turn) => self.slot().parker.block_in_poller(|blocking| match blocking {
-                Blocking::Yes => turn.run(timeout),
-                Blocking::No => turn.run(Some(Duration::ZERO)),
-            }),
-            None => self.slot().parker.block(timeout),
-        }
-        let search = shared.idle.wake(asleep);
-        // Only now: without a token a sleeper looks as if nobody had called it (`time.rs`).
-        self.slot().parker.take_token();
-        self.awake(search);
-    }
-
-    /// After a sleep.
-    fn awake(&self, search: Option<Search>) {
-        self.search.set(search);
-        self.slot().counters.unparks.add(1);
-        self.shared().rescue.rounds.bed.someone_awake();
-        self.looked.set(clock::now());
-        self.ticks.set(self.interval.get());
-        let fired = self.expire();
-        self.record(Event::Unpark, fired);
-        self.nap.set(next_nap(self.nap.get(), fired));
-        self.share();
-    }
-
-    /// Leaves nothing behind that only this thread would find, and nobody waiting for it to take the
-    /// turn again: before it goes, or blocks.
-    pub(super) fn hand_over(&self) {
-        let mut any = false;
-        while let Some(task) = self.take_from_next().or_else(|| self.deque.pop()) {
-            self.shared().injector.push(task);
-            any = true;
-        }
-        if let Some(search) = self.search.take() {
-            self.end_search(search);
-        }
-        // A sleeper that finds no work takes the turn. If somebody searches, that one will.
-        if any || self.turned.take() && !self.shared().driver.is_turn_taken() {
-            self.shared().notify_pushed();
-        }
-    }
-
-    /// Leaves the slot before this thread blocks inside a poll, with what [`hand_over`](Self::hand_over)
-    /// does. `false`: it is lost already, and others do its work.
-    pub(super) fn leave(&self) -> bool {
-        self.hand_over();
-        // SAFETY: gate rule 1: the owner's thread; in a poll, by the source.
-        !matches!(self.source.get(), Source::Poll) || unsafe { self.slot().gate.leave() }
-    }
-
-    /// Ends [`leave`](Self::leave).
-    pub(super) fn come_back(&self) {
-        if matches!(self.source.get(), Source::Poll) {
-            // SAFETY: gate rule 1: the owner's thread, in a poll, which has left.
-            unsafe { self.slot().gate.come_back() };
-            self.shared().rescue.rounds.bed.someone_awake();
-        }
-    }
-
-    /// Whether somebody may have taken this slot's timers: one that was put there meanwhile is looked for
-    /// by nobody.
-    pub(super) fn may_be_lost(&self) -> bool {
-        self.slot().gate.may_be_lost()
     }
 }

@@ -8,6 +8,7 @@
 //! A canceller sets the flag, then takes the list under the lock. If the child came first, the list
 //! has it; if the canceller did, the lock shows the flag to the child's maker.
 
+use super::blocking::block_on;
 use super::{Notify, spend_budget};
 use crate::primitive::atomic::{AtomicBool, Ordering::*};
 use crate::primitive::{Arc, Mutex};
@@ -127,6 +128,11 @@ impl CancellationToken {
     /// Nothing is lost by dropping the future.
     pub async fn cancelled_owned(self) {
         self.cancelled().await;
+    }
+
+    /// As [`cancelled`](Self::cancelled), for code that is not async: blocks the thread.
+    pub fn blocking_cancelled(&self) {
+        block_on(self.cancelled());
     }
 
     /// Runs `future` until it ends or the token is cancelled; `None` then, and the future is dropped. If

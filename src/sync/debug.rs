@@ -39,7 +39,11 @@
 //! Who takes a lock is the task that is polled then, or the thread if it is in none; a guard that is sent elsewhere
 //! still counts as theirs. A task that waits for several things at once may go on by another of them: a deadlock
 //! is told when its waits have lasted, not when they begin. Of semaphores and channels it knows who waits
-//! and not who holds, so it sees their futurelocks only.
+//! and not who holds, so it sees their futurelocks only: a permit is often taken by one task and given to the next,
+//! which gives it back, and one who waits for it would seem to wait for itself.
+//!
+//! Reports name a lock by its type and address, and by a name of its own if it was given one
+//! ([`Mutex::named`](super::Mutex::named), and of `RwLock` and `Semaphore`).
 
 // How: a book for the whole process under one lock, written by `permits.rs` (who waits, what was granted, when
 // that was seen) and `guard.rs` (who holds), and a thread that reads it now and then. The entries of a wait are
@@ -47,13 +51,15 @@
 // the book's lock is inside of that lock and nothing is inside of it.
 //
 // Rejected: looking for a cycle at each wait (a `select!` that gives up in time is none); names and holders in the
-// locks themselves (24 bytes in each, for everybody).
+// locks themselves (24 bytes in each, for everybody); names in the book, by address (a lock that is moved after it was
+// named, as into an `Arc`, leaves its name to the next one there). So the name, of one word, moves with the lock.
 
 use super::permits::Permits;
 use super::wait::Waiter;
 use crate::primitive::atomic::{AtomicUsize, Ordering::Relaxed};
 use crate::primitive::{Arc, StaticMutex, clock, fixed, in_model, thread};
 use crate::task::{self, Id};
+use crate::util::note::WaitKind;
 use std::collections::BTreeMap;
 use std::panic::Location;
 use std::time::{Duration, Instant};
@@ -88,8 +94,12 @@ struct Book {
 
 #[derive(Default)]
 struct Lock {
-    /// Its type; unknown of what is no lock.
+    /// The name that it was given.
     name: Option<&'static str>,
+    /// Its type; unknown of what is no lock.
+    type_name: Option<&'static str>,
+    /// What the first that waited was waiting for.
+    kind: Option<WaitKind>,
     holders: Vec<LockUser>,
     waiting: usize,
 }
@@ -139,13 +149,20 @@ pub enum StuckLock {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LockName {
     name: Option<&'static str>,
+    type_name: Option<&'static str>,
+    kind: Option<WaitKind>,
     address: usize,
 }
 
 impl LockName {
+    /// The name that it was given, by [`Mutex::named`](super::Mutex::named) and the like.
+    pub fn name(&self) -> Option<&'static str> {
+        self.name
+    }
+
     /// Its type, if it is a lock and was held since the watch began.
     pub fn type_name(&self) -> Option<&'static str> {
-        self.name
+        self.type_name
     }
 
     /// Its address, which tells it from others of its type.
@@ -156,12 +173,29 @@ impl LockName {
 
 impl fmt::Display for LockName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.name.unwrap_or("a lock, semaphore or channel");
-        // "reiver::sync::mutex::Mutex<i32>", in the crate's own build or in a renamed one.
-        let begin = name.find('<').unwrap_or(name.len());
-        let begin = name[..begin].rfind("::").map_or(0, |at| at + 2);
-        write!(f, "{} at {:#x}", &name[begin..], self.address)
+        let kind = match self.kind {
+            Some(WaitKind::Mutex) => "Mutex",
+            Some(WaitKind::RwLock) => "RwLock",
+            Some(WaitKind::Semaphore) => "Semaphore",
+            Some(WaitKind::Limiter) => "CapacityLimiter",
+            Some(WaitKind::Once) => "OnceCell",
+            Some(WaitKind::Send) => "channel",
+            _ => "lock",
+        };
+        let ty = self.type_name.unwrap_or(kind);
+        f.write_str(short(ty))?;
+        if let Some(name) = self.name {
+            write!(f, " {name:?}")?;
+        }
+        write!(f, " at {:#x}", self.address)
     }
+}
+
+/// A type without the path to it: "reiver::sync::mutex::Mutex<i32>", in the crate's own build or in a
+/// renamed one, as "Mutex<i32>".
+fn short(name: &str) -> &str {
+    let begin = name.find('<').unwrap_or(name.len());
+    &name[name[..begin].rfind("::").map_or(0, |at| at + 2)..]
 }
 
 impl LockUser {
@@ -263,6 +297,24 @@ where
     Ok(())
 }
 
+/// Notes who has which lock from here on, for [`waited_for`]. Nobody is told of anything by that.
+#[allow(dead_code)] // explorations ask
+pub(crate) fn note_all() {
+    // Relaxed: the book has a lock.
+    SWITCH.store(ON, Relaxed);
+}
+
+/// The type and name of the lock that a task waits for, and the tasks that have it.
+#[allow(dead_code)] // explorations ask
+pub(crate) fn waited_for(task: Id) -> Option<(String, Vec<Id>)> {
+    let book = BOOK.lock();
+    let is_theirs = |wait: &&Wait| wait.user.id == Some(task) && wait.granted.is_none();
+    let lock = book.locks.get(&book.waits.values().find(is_theirs)?.lock)?;
+    let ty = short(lock.type_name?);
+    let name = lock.name.map_or_else(|| ty.to_owned(), |name| format!("{ty} {name:?}"));
+    Some((name, lock.holders.iter().filter_map(|holder| holder.id).collect()))
+}
+
 /// Whether somebody watches.
 #[inline]
 fn is_on() -> bool {
@@ -301,17 +353,17 @@ fn key<T>(of: *const T) -> usize {
 #[inline]
 pub(super) fn held<L: ?Sized>(lock: &Permits) {
     if is_on() {
-        note_held(key(lock), std::any::type_name::<L>());
+        note_held(lock, std::any::type_name::<L>());
     }
 }
 
 #[cold]
 #[inline(never)]
-fn note_held(lock: usize, name: &'static str) {
+fn note_held(permits: &Permits, type_name: &'static str) {
     let user = LockUser::current();
     let mut book = BOOK.lock();
-    let lock = book.locks.entry(lock).or_default();
-    lock.name = Some(name);
+    let lock = book.locks.entry(key(permits)).or_default();
+    (lock.name, lock.type_name) = (permits.name(), Some(type_name));
     lock.holders.push(user);
 }
 
@@ -332,19 +384,21 @@ fn note_given_back(lock: usize) {
 
 /// A future waits. Under the lock of the queue.
 #[inline]
-pub(super) fn waits(lock: &Permits, waiter: &Waiter) {
+pub(super) fn waits(lock: &Permits, waiter: &Waiter, kind: WaitKind) {
     if is_on() {
-        note_wait(key(lock), key(ptr::from_ref(waiter)));
+        note_wait(lock, key(ptr::from_ref(waiter)), kind);
     }
 }
 
 #[cold]
 #[inline(never)]
-fn note_wait(lock: usize, waiter: usize) {
-    let (user, since) = (LockUser::current(), clock::now());
+fn note_wait(permits: &Permits, waiter: usize, kind: WaitKind) {
+    let (user, since, key) = (LockUser::current(), clock::now(), key(permits));
     let mut book = BOOK.lock();
-    book.locks.entry(lock).or_default().waiting += 1;
-    book.waits.insert(waiter, Wait { lock, user, since, granted: None, is_reported: false });
+    let lock = book.locks.entry(key).or_default();
+    (lock.name, lock.kind) = (permits.name(), lock.kind.or(Some(kind)));
+    lock.waiting += 1;
+    book.waits.insert(waiter, Wait { lock: key, user, since, granted: None, is_reported: false });
 }
 
 /// A wait was granted, and its future has not looked. Under the lock of the queue.
@@ -413,7 +467,13 @@ impl Book {
     }
 
     fn name(&self, lock: usize) -> LockName {
-        LockName { name: self.locks.get(&lock).and_then(|lock| lock.name), address: lock }
+        let known = self.locks.get(&lock);
+        LockName {
+            name: known.and_then(|lock| lock.name),
+            type_name: known.and_then(|lock| lock.type_name),
+            kind: known.and_then(|lock| lock.kind),
+            address: lock,
+        }
     }
 
     /// What is stuck and was not reported.

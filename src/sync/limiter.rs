@@ -6,6 +6,7 @@
 //! waiting. A permit becomes a token under the lock, and only without debt: so the limit holds from the
 //! moment that `set_total_tokens` returns.
 
+use super::blocking::block_on;
 use super::permits::{MAX_PERMITS, Permits, Refused};
 use crate::primitive::{Arc, Mutex};
 use crate::task::{self, Id};
@@ -164,6 +165,38 @@ impl CapacityLimiter {
         self: Arc<Self>,
     ) -> Result<LimiterToken<Arc<Self>>, AlreadyBorrowed> {
         LimiterToken::acquire(self, task::try_id().map(Borrower::from)).await
+    }
+
+    /// As [`acquire`](Self::acquire), for code that is not async: blocks the thread. A blocking job is a task, too.
+    ///
+    /// # Errors
+    ///
+    /// If the task has a token, or waits for one.
+    pub fn blocking_acquire(&self) -> Result<LimiterToken<&Self>, AlreadyBorrowed> {
+        block_on(self.acquire())
+    }
+
+    /// As [`acquire_on_behalf_of`](Self::acquire_on_behalf_of), for code that is not async: blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// If the borrower has a token, or waits for one.
+    pub fn blocking_acquire_on_behalf_of(
+        &self,
+        borrower: impl Into<Borrower>,
+    ) -> Result<LimiterToken<&Self>, AlreadyBorrowed> {
+        block_on(self.acquire_on_behalf_of(borrower))
+    }
+
+    /// As [`acquire_owned`](Self::acquire_owned), for code that is not async: blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// If the task has a token, or waits for one.
+    pub fn blocking_acquire_owned(
+        self: Arc<Self>,
+    ) -> Result<LimiterToken<Arc<Self>>, AlreadyBorrowed> {
+        block_on(self.acquire_owned())
     }
 
     /// Takes a token for the current task, if there is one and nobody waits.

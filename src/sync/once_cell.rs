@@ -232,6 +232,35 @@ impl<T> OnceCell<T> {
         Ok(self.finish(value))
     }
 
+    /// As [`get_or_init`](Self::get_or_init), for code that is not async: blocks the thread, which runs `init` itself or
+    /// waits for whoever does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reiver::sync::OnceCell;
+    ///
+    /// static TABLE: OnceCell<Vec<u32>> = OnceCell::const_new();
+    ///
+    /// assert_eq!(TABLE.blocking_get_or_init(|| (0..3).collect()), &[0, 1, 2]);
+    /// assert_eq!(TABLE.blocking_get_or_init(|| unreachable!()), &[0, 1, 2]);
+    /// ```
+    pub fn blocking_get_or_init(&self, init: impl FnOnce() -> T) -> &T {
+        block_on(self.get_or_init(|| async { init() }))
+    }
+
+    /// As [`get_or_try_init`](Self::get_or_try_init), for code that is not async: blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// What `init` answers.
+    pub fn blocking_get_or_try_init<E>(
+        &self,
+        init: impl FnOnce() -> Result<T, E>,
+    ) -> Result<&T, E> {
+        block_on(self.get_or_try_init(|| async { init() }))
+    }
+
     /// Takes the value out; the cell can be set again.
     pub fn take(&mut self) -> Option<T> {
         std::mem::take(self).into_inner()

@@ -16,8 +16,8 @@
 //! tokio takes the waiters' mutex on every release and CASes the word besides, which makes its
 //! uncontended mutex four times slower than this one.
 
-use super::debug;
 use super::wait::{Grant, Left, Locked, WaitQueue, Waiter};
+use super::{AcquireError, debug};
 use crate::primitive::atomic::{AtomicUsize, Ordering::*, fence};
 use crate::primitive::{explore, fixed};
 use crate::task::budget;
@@ -72,6 +72,8 @@ pub(crate) enum Refused {
 pub(crate) struct Permits {
     word: AtomicUsize,
     queue: WaitQueue,
+    /// For the reports of `debug`, and nowhere read but there. Thin, so that a lock pays one word for it.
+    name: Option<&'static &'static str>,
 }
 
 impl Permits {
@@ -80,13 +82,23 @@ impl Permits {
     /// If `permits` exceeds [`MAX_PERMITS`].
     pub(crate) fn new(permits: usize) -> Self {
         assert!(permits <= MAX_PERMITS, "a semaphore holds at most {MAX_PERMITS} permits");
-        Self { word: AtomicUsize::new(permits * ONE), queue: WaitQueue::new() }
+        Self { word: AtomicUsize::new(permits * ONE), queue: WaitQueue::new(), name: None }
     }
 
     /// For statics: never seen by a model.
     pub(crate) const fn const_new(permits: usize) -> Self {
         assert!(permits <= MAX_PERMITS, "too many permits for a semaphore");
-        Self { word: fixed::atomic_usize(permits * ONE), queue: WaitQueue::const_new() }
+        Self { word: fixed::atomic_usize(permits * ONE), queue: WaitQueue::const_new(), name: None }
+    }
+
+    /// Gives them a name.
+    pub(super) const fn set_name(&mut self, name: &'static &'static str) {
+        self.name = Some(name);
+    }
+
+    /// The name that they were given.
+    pub(super) fn name(&self) -> Option<&'static str> {
+        self.name.copied()
     }
 
     pub(crate) fn word(&self) -> Word {
@@ -149,14 +161,20 @@ impl Permits {
     pub(crate) fn release(&self, n: usize) -> Word {
         // Release: pairs with the Acquire of whoever takes these permits.
         let before = Word(self.word.fetch_add(n * ONE, Release));
+        if before.is_queued() || before.permits() + n > MAX_PERMITS {
+            self.after_release(before, n);
+        }
+        Word(before.0 + n * ONE)
+    }
+
+    /// What is left to do for a release that found somebody waiting, or too many permits.
+    #[cold]
+    fn after_release(&self, before: Word, n: usize) {
         if before.permits() + n > MAX_PERMITS {
             self.word.fetch_sub(n * ONE, Relaxed);
             panic!("a semaphore holds at most {MAX_PERMITS} permits");
         }
-        if before.is_queued() {
-            self.hand_out(self.queue.lock());
-        }
-        Word(before.0 + n * ONE)
+        self.hand_out(self.queue.lock());
     }
 
     /// Takes up to `n` permits out for good; answers how many.
@@ -227,7 +245,13 @@ impl Permits {
 
     /// The slow way in: queues up, unless what is wanted has come meanwhile.
     #[cold]
-    fn enqueue(&self, waiter: Pin<&Waiter>, n: usize, waker: Waker) -> Poll<Result<(), Refused>> {
+    fn enqueue(
+        &self,
+        waiter: Pin<&Waiter>,
+        n: usize,
+        kind: WaitKind,
+        waker: Waker,
+    ) -> Poll<Result<(), Refused>> {
         let mut queue = self.queue.lock();
         // First say that somebody waits, then look (one operation): a release before it is seen
         // here, one after it sees QUEUED. Acquire: as in `try_acquire`.
@@ -237,7 +261,7 @@ impl Permits {
         if outcome == Err(Refused::NoPermits) {
             // SAFETY: wait rule 1: `Acquire`, which is pinned, leaves in its drop.
             unsafe { queue.push(waiter, n, Some(waker)) };
-            debug::waits(self, &waiter);
+            debug::waits(self, &waiter, kind);
             return Poll::Pending;
         }
         if queue.is_empty() {
@@ -271,54 +295,63 @@ pub(crate) struct Acquire<'a> {
 }
 
 impl Acquire<'_> {
-    fn poll_wait(self: Pin<&Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
+    /// A poll that found no permits, or one of a future that waits already.
+    #[cold]
+    fn poll_queue(self: Pin<&Self>, cx: &mut Context<'_>) -> Poll<Result<(), Refused>> {
         let this = self.get_ref();
-        if this.waiter.is_waiting() {
-            let Some(grant) = this.permits.queue.poll(&this.waiter, cx) else {
-                return Poll::Pending;
-            };
+        let polled = if !this.waiter.is_waiting() {
+            // SAFETY: a projection to a field that is never moved out of the pinned future.
+            let waiter = unsafe { self.map_unchecked(|this| &this.waiter) };
+            this.permits.enqueue(waiter, this.wanted, this.kind, cx.waker().clone())
+        } else if let Some(grant) = this.permits.queue.poll(&this.waiter, cx) {
             debug::ended(&this.waiter);
-            return Poll::Ready(if grant == TAKEN { Ok(()) } else { Err(Refused::Closed) });
-        }
-        match this.permits.take_free(this.wanted) {
-            Err(Refused::NoPermits) => {
-                // SAFETY: a projection to a field that is never moved out of the pinned future.
-                let waiter = unsafe { self.map_unchecked(|this| &this.waiter) };
-                this.permits.enqueue(waiter, this.wanted, cx.waker().clone())
-            }
-            decided => Poll::Ready(decided),
-        }
-    }
-}
-
-impl Future for Acquire<'_> {
-    /// The error means closed.
-    type Output = Result<(), super::AcquireError>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let unit = ready!(budget::poll_proceed(cx));
-        let Poll::Ready(result) = self.as_ref().poll_wait(cx) else {
-            note::wait_at(self.kind, self.permits);
-            return Poll::Pending;
+            Poll::Ready(if grant == TAKEN { Ok(()) } else { Err(Refused::Closed) })
+        } else {
+            Poll::Pending
         };
-        unit.made_progress();
-        Poll::Ready(result.map_err(|_| super::AcquireError(())))
-    }
-}
-
-impl Drop for Acquire<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if !self.waiter.is_waiting() {
-            return;
+        if polled.is_pending() {
+            note::wait_named(this.kind, this.permits, this.permits.name);
         }
+        polled
+    }
+
+    /// The end of a wait that is given up.
+    #[cold]
+    fn leave(&self) {
         debug::ended(&self.waiter);
         match self.permits.queue.leave(&self.waiter) {
             Left::Granted(TAKEN) => drop(self.permits.release(self.wanted)),
             Left::Granted(_) => {}
             // Those behind may be satisfied with less than this one wanted.
             Left::Unlinked(queue) => self.permits.hand_out(queue),
+        }
+    }
+}
+
+impl Future for Acquire<'_> {
+    /// The error means closed.
+    type Output = Result<(), AcquireError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let unit = ready!(budget::poll_proceed(cx));
+        let mut result = Err(Refused::NoPermits);
+        if !self.waiter.is_waiting() {
+            result = self.permits.take_free(self.wanted);
+        }
+        if result == Err(Refused::NoPermits) {
+            result = ready!(self.as_ref().poll_queue(cx));
+        }
+        unit.made_progress();
+        Poll::Ready(result.map_err(|_| AcquireError(())))
+    }
+}
+
+impl Drop for Acquire<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.waiter.is_waiting() {
+            self.leave();
         }
     }
 }

@@ -1,11 +1,15 @@
 //! A counting semaphore: [`permits`](super::permits) with guards.
 
 use super::blocking::block_on;
-use super::permits::{MAX_PERMITS, Permits, Refused};
+use super::permits::{Acquire, MAX_PERMITS, Permits, Refused};
 use super::{AcquireError, TryAcquireError};
 use crate::primitive::Arc;
 use crate::util::note::WaitKind;
+use pin_project_lite::pin_project;
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 /// A counting semaphore: at most so many at a time.
 ///
@@ -54,6 +58,18 @@ impl Semaphore {
         Self { raw: Permits::const_new(permits) }
     }
 
+    /// Gives it a name, which the reports of [`sync::debug`](crate::sync::debug) show beside its type. It is a reference to a
+    /// literal, and takes no time when the semaphore is used.
+    ///
+    /// ```
+    /// # use reiver::sync::Semaphore;
+    /// static CONNECTIONS: Semaphore = Semaphore::const_new(100).named(&"connections");
+    /// ```
+    pub const fn named(mut self, name: &'static &'static str) -> Self {
+        self.raw.set_name(name);
+        self
+    }
+
     /// How many permits there are now.
     pub fn available_permits(&self) -> usize {
         self.raw.word().permits()
@@ -82,8 +98,9 @@ impl Semaphore {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing but its place in the queue.
-    pub async fn acquire(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
-        self.acquire_many(1).await
+    #[inline]
+    pub fn acquire(&self) -> impl Future<Output = Result<SemaphorePermit<'_>, AcquireError>> {
+        self.acquire_many(1)
     }
 
     /// Takes `n` permits at once, waiting for all of them in turn.
@@ -95,9 +112,13 @@ impl Semaphore {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing but its place in the queue.
-    pub async fn acquire_many(&self, n: u32) -> Result<SemaphorePermit<'_>, AcquireError> {
-        self.raw.acquire(n as usize, WaitKind::Semaphore).await?;
-        Ok(SemaphorePermit { semaphore: self, permits: n })
+    #[inline]
+    pub fn acquire_many(
+        &self,
+        n: u32,
+    ) -> impl Future<Output = Result<SemaphorePermit<'_>, AcquireError>> {
+        let acquire = self.raw.acquire(n as usize, WaitKind::Semaphore);
+        Acquiring { acquire, semaphore: self, permits: n }
     }
 
     /// Takes one permit if it is there and nobody waits.
@@ -239,6 +260,28 @@ impl fmt::Debug for Semaphore {
     }
 }
 
+pin_project! {
+    /// A wait for permits; not an `async fn`, for the reason that `mutex::Locking` has.
+    #[must_use = "futures do nothing unless polled"]
+    struct Acquiring<'a> {
+        #[pin]
+        acquire: Acquire<'a>,
+        semaphore: &'a Semaphore,
+        permits: u32,
+    }
+}
+
+impl<'a> Future for Acquiring<'a> {
+    type Output = Result<SemaphorePermit<'a>, AcquireError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let (semaphore, permits) = (*this.semaphore, *this.permits);
+        this.acquire.poll(cx).map_ok(|()| SemaphorePermit { semaphore, permits })
+    }
+}
+
 /// Permits of a [`Semaphore`], given back when dropped.
 #[must_use = "dropping it gives the permits back"]
 #[derive(Debug)]
@@ -284,6 +327,7 @@ impl<'a> SemaphorePermit<'a> {
 }
 
 impl Drop for SemaphorePermit<'_> {
+    #[inline]
     fn drop(&mut self) {
         if self.permits > 0 {
             self.semaphore.raw.release(self.permits as usize);
@@ -336,6 +380,7 @@ impl OwnedSemaphorePermit {
 }
 
 impl Drop for OwnedSemaphorePermit {
+    #[inline]
     fn drop(&mut self) {
         if self.permits > 0 {
             self.semaphore.raw.release(self.permits as usize);

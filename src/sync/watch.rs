@@ -199,6 +199,11 @@ impl<T> Sender<T> {
         }
     }
 
+    /// As [`closed`](Self::closed), for code that is not async: blocks the thread.
+    pub fn blocking_closed(&self) {
+        block_on(self.closed());
+    }
+
     /// Another receiver, which counts the present value as seen.
     pub fn subscribe(&self) -> Receiver<T> {
         // Relaxed: a count; nothing is published by a receiver that begins.

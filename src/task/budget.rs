@@ -180,6 +180,7 @@ pub(crate) fn random_below(n: u32) -> u32 {
 }
 
 /// Whether the running poll may do more work; `true` outside a task.
+#[inline]
 pub(crate) fn has_remaining() -> bool {
     BUDGET.with(|b| b.left.get() > 0 || !b.slice_used_up())
 }

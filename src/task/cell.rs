@@ -9,6 +9,7 @@ use super::state::State;
 use super::{Runnable, Schedule, UnhandledPanic, Why};
 use crate::primitive::{Arc, UnsafeCell};
 use crate::util::list::{Linked, Links};
+use crate::util::spans::Place;
 use std::any::Any;
 use std::future::Future;
 use std::mem::ManuallyDrop;
@@ -64,6 +65,7 @@ pub(super) struct VTable {
 pub(super) struct About {
     pub(super) name: Option<NonNull<str>>,
     pub(super) record: Option<NonNull<Record>>,
+    pub(super) span: Option<NonNull<Place>>,
 }
 
 /// Why there is no output.
@@ -80,6 +82,8 @@ pub trait Meta: Send + Sync + 'static {
     fn context(&self) -> Option<&Arc<Inherited>>;
     /// Its record, where somebody wants one.
     fn record(&self) -> Option<&Record>;
+    /// The place of its span, if there may be one.
+    fn span(&self) -> Option<&Place>;
 }
 
 /// What a user gives a task.
@@ -112,12 +116,13 @@ pub struct Extras {
     pub(super) context: Option<Arc<Inherited>>,
     /// In a box: most named tasks have none.
     pub(super) record: Option<Box<Record>>,
+    pub(super) span: Place,
 }
 
 impl Extras {
     pub(super) fn new(given: Given, context: Option<Arc<Inherited>>) -> Self {
         let record = given.recorded.then(Box::<Record>::default);
-        Self { given, context, record }
+        Self { given, context, record, span: Place::default() }
     }
 }
 
@@ -133,6 +138,10 @@ impl Meta for () {
     fn record(&self) -> Option<&Record> {
         None
     }
+
+    fn span(&self) -> Option<&Place> {
+        None
+    }
 }
 
 impl Meta for Extras {
@@ -146,6 +155,10 @@ impl Meta for Extras {
 
     fn record(&self) -> Option<&Record> {
         self.record.as_deref()
+    }
+
+    fn span(&self) -> Option<&Place> {
+        Some(&self.span)
     }
 }
 
@@ -294,5 +307,9 @@ unsafe fn about<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>) -> Abo
     // SAFETY: the caller's.
     let meta = unsafe { Cell::<F, S, M>::of(header) }.meta();
     let name = meta.given().and_then(|given| given.name.as_deref());
-    About { name: name.map(NonNull::from), record: meta.record().map(NonNull::from) }
+    About {
+        name: name.map(NonNull::from),
+        record: meta.record().map(NonNull::from),
+        span: meta.span().map(NonNull::from),
+    }
 }

@@ -6,7 +6,8 @@ use super::error::JoinError;
 use super::state::{Complete, Pend, Start};
 use super::{Schedule, TaskInfo, Why, budget, context, panics, waker};
 use crate::primitive::explore;
-use crate::util::note;
+use crate::util::note::{self, Note};
+use crate::util::spans::{self, Place};
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -23,12 +24,13 @@ pub(super) unsafe fn run<F: Future, S: Schedule, M: Meta>(header: NonNull<Header
     let output = match explore::atomically(|| head.state.start()) {
         // SAFETY: rule 2: `start` gave this thread RUNNING, and the future is there until COMPLETE.
         Start::Poll => match unsafe { poll(header, cell) } {
-            Poll::Ready(output) => output,
+            Poll::Ready(output) => {
+                ended(cell, note::read());
+                output
+            }
             Poll::Pending => {
                 let note = note::read();
-                if let Some(record) = cell.meta().record() {
-                    record.ends(note);
-                }
+                ended(cell, note);
                 // From here on another thread may run and free the task, unless `Again` says that
                 // its `Runnable` is ours.
                 return explore::atomically(|| {
@@ -50,10 +52,21 @@ pub(super) unsafe fn run<F: Future, S: Schedule, M: Meta>(header: NonNull<Header
         // SAFETY: the executor's reference keeps it until `complete`.
         cell.scheduler().panicked(&unsafe { TaskInfo::of(header) }, message, policy);
     }
+    if let Some(span) = cell.meta().span().and_then(Place::get) {
+        // It is a subscriber's code.
+        drop_caught(|| span.close());
+    }
     // SAFETY: rule 2: RUNNING is still ours, and both ways here have dropped the future.
     unsafe {
         cell.store_output(output);
         complete(header, cell);
+    }
+}
+
+/// A poll has ended, for those who keep records.
+fn ended<F: Future, S: Schedule, M: Meta>(cell: &Cell<F, S, M>, note: Note) {
+    if let Some(record) = cell.meta().record() {
+        cell.scheduler().polled(record.ends(note));
     }
 }
 
@@ -68,15 +81,18 @@ unsafe fn poll<F: Future, S: Schedule, M: Meta>(
 ) -> Poll<Result<F::Output, Reason>> {
     note::clear();
     if let Some(record) = cell.meta().record() {
-        record.begins();
+        cell.scheduler().waited(record.begins());
     }
     let result = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the header lives while this function runs: the executor's reference is given
         // back only in `complete`.
         let waker = unsafe { waker::borrowed(header) };
         budget::with_task(header, cell.meta().context(), || {
-            // SAFETY: the caller's.
-            unsafe { cell.poll_future(&mut Context::from_waker(&waker)) }
+            let poll = || {
+                // SAFETY: the caller's.
+                unsafe { cell.poll_future(&mut Context::from_waker(&waker)) }
+            };
+            spans::within(cell.meta().span().and_then(Place::get), poll)
         })
     }));
     let output = match result {

@@ -158,6 +158,7 @@ pub struct Waiting {
     has_timer: bool,
     /// Which, where there is a record of it.
     object: Option<u64>,
+    name: Option<&'static str>,
     tick: Option<u64>,
     timer: Option<Duration>,
 }
@@ -170,6 +171,7 @@ impl Waiting {
             kind,
             has_timer,
             object: reading.filter(|_| known).map(|reading| reading.object),
+            name: reading.filter(|_| known).and_then(|reading| reading.name),
             tick: reading.filter(|_| has_timer).map(|reading| reading.until),
             timer: None,
         }
@@ -203,6 +205,12 @@ impl Waiting {
     pub fn task(&self) -> Option<Id> {
         let is_task = matches!(self.kind, WaitKind::Join | WaitKind::Blocking);
         self.object.filter(|&number| is_task && number != 0).map(Id::new)
+    }
+
+    /// The name of the lock or semaphore that it waits for, if [it has one](crate::sync::Mutex::named). With
+    /// records only.
+    pub fn name(&self) -> Option<&'static str> {
+        self.name
     }
 
     /// The address of the lock, the channel or the like that it waits for: who waits for the same thing shows
@@ -245,6 +253,9 @@ impl fmt::Display for Waiting {
             f.write_str("a ")?;
         }
         f.write_str(what)?;
+        if let Some(name) = self.name {
+            write!(f, " {name:?}")?;
+        }
         if let Some(fd) = self.descriptor() {
             write!(f, ", fd {fd}")?;
         } else if let Some(task) = self.task() {

@@ -145,7 +145,7 @@ impl<T> JoinHandle<T> {
         if !self.taken && self.is_finished() {
             self.taken = true;
             let task = self.task.0;
-            // SAFETY: COMPLETE was seen, so the output is the handle's (rule 2), and `taken` makes
+            // SAFETY: COMPLETE was seen with Acquire, so the output is the handle's (rule 2), and `taken` makes
             // this the only read. `T` is the task's output type (`from_raw`).
             unsafe { (task.as_ref().vtable.read_output)(task, (&raw mut output).cast()) };
         }

@@ -34,6 +34,7 @@ pub use state::Phase;
 pub use crate::group::*;
 pub use crate::tasks::*;
 
+use crate::util::spans::{self, New, Place};
 use cell::{Cell, Extras};
 use record::Record;
 use std::fmt;
@@ -44,6 +45,9 @@ use std::ptr::NonNull;
 
 /// Whoever runs tasks: puts them in a queue and later calls [`Runnable::run`].
 pub trait Schedule: 'static {
+    /// What its tasks are called where others show them.
+    const KIND: &'static str = "task";
+
     /// Takes a task that became runnable.
     ///
     /// `self` lies in the task's own cell: once the `Runnable` is where another thread can run it,
@@ -56,6 +60,16 @@ pub trait Schedule: 'static {
         if policy == Some(UnhandledPanic::Abort) {
             panics::abort(task, message);
         }
+    }
+
+    /// The task was ready for so many nanoseconds and is polled now. Only of tasks with a record.
+    fn waited(&self, nanos: u64) {
+        _ = nanos;
+    }
+
+    /// A poll of the task has taken so many nanoseconds. Only of tasks with a record.
+    fn polled(&self, nanos: u64) {
+        _ = nanos;
     }
 
     /// The task has ended; its last poll has returned and its output is about to be published. Called
@@ -142,6 +156,11 @@ impl Header {
         // SAFETY: as above.
         unsafe { (self.vtable.about)(NonNull::from(self)).record.map(|record| record.as_ref()) }
     }
+
+    fn span(&self) -> Option<&Place> {
+        // SAFETY: as above.
+        unsafe { (self.vtable.about)(NonNull::from(self)).span.map(|place| place.as_ref()) }
+    }
 }
 
 /// What a task is spawned with.
@@ -170,7 +189,8 @@ impl<S: Schedule> Spawn<'_, S> {
     pub unsafe fn create<F: Future>(self, future: F) -> (Option<Runnable>, JoinHandle<F::Output>) {
         let Self { scheduler, registry, home, given, location } = self;
         let context = context::capture();
-        let header = if given.is_nothing() && context.is_none() {
+        let wanted = spans::are_wanted();
+        let header = if given.is_nothing() && context.is_none() && !wanted {
             Cell::allocate(future, scheduler, (), home, location)
         } else {
             Cell::allocate(future, scheduler, Extras::new(given, context), home, location)
@@ -180,6 +200,12 @@ impl<S: Schedule> Spawn<'_, S> {
         // JOIN bit, are the handle's, whose type is the future's.
         unsafe {
             let listed = registry.insert(home, header);
+            // It has its id now, and nobody but its owners-to-be has a waker of it yet.
+            if let Some(place) = header.as_ref().span().filter(|_| wanted) {
+                let name = header.as_ref().name();
+                let id = header.as_ref().id.number();
+                place.fill(&New { kind: S::KIND, name, id, size: size_of::<F>(), location });
+            }
             let runnable = Runnable::from_raw(header);
             let handle = JoinHandle::from_raw(header);
             match listed {
@@ -197,6 +223,12 @@ impl<S: Schedule> Spawn<'_, S> {
 /// The id of the task that is running here, if one is.
 pub fn try_id() -> Option<Id> {
     budget::current_task(|task| task.id)
+}
+
+/// The name of the task that is polled here, if it has one.
+#[allow(dead_code)] // only worker processes are told
+pub(crate) fn current_name() -> Option<crate::primitive::Arc<str>> {
+    budget::current_task(|task| task.name().map(Into::into)).flatten()
 }
 
 /// The task that is running here, described; `None` outside of tasks.

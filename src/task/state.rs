@@ -231,14 +231,14 @@ impl State {
 
     /// For the `JoinHandle`: hands the waker that it stored to the completer.
     pub fn publish_join_waker(&self) -> JoinSlot {
-        // Release: pairs with the Acquire in `complete`. Acquire: pairs with its Release.
-        JoinSlot::of(self.0.fetch_or(JOIN_WAKER, AcqRel))
+        // Release: pairs with the Acquire in `complete`. Who is told `Complete` looks again, with Acquire.
+        JoinSlot::of(self.0.fetch_or(JOIN_WAKER, Release))
     }
 
     /// For the `JoinHandle`: takes the slot back, to store another waker.
     pub fn take_join_waker(&self) -> JoinSlot {
-        // Acquire: pairs with the Release in `complete`.
-        JoinSlot::of(self.0.fetch_and(!JOIN_WAKER, AcqRel))
+        // Relaxed: while the task is not complete nobody else has read the slot. `Complete`: as above.
+        JoinSlot::of(self.0.fetch_and(!JOIN_WAKER, Relaxed))
     }
 
     /// For the `JoinHandle`: the common end, before anything else happened to the task. Gives the

@@ -5,6 +5,7 @@ use super::cell::Header;
 use super::harness::release;
 use super::state::Wake;
 use crate::primitive::explore;
+use crate::util::spans::{self, Place};
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr::NonNull;
@@ -34,17 +35,28 @@ pub(super) unsafe fn borrowed(header: NonNull<Header>) -> Borrowed {
 
 /// # Safety
 ///
-/// For all four: `data` is the header that the waker was made with, alive since the waker holds a
+/// For all five: `data` is the header that the waker was made with, alive since the waker holds a
 /// reference (or was lent by one who does).
 unsafe fn header(data: *const ()) -> NonNull<Header> {
     // SAFETY: made from a `NonNull<Header>` in `borrowed` or `clone`.
     unsafe { NonNull::new_unchecked(data.cast_mut().cast()) }
 }
 
+/// Tells who wants to know what happens to a waker.
+#[inline]
+fn tell(header: &Header, op: &'static str) {
+    if spans::wakers_are_wanted() {
+        if let Some(span) = header.span().and_then(Place::get) {
+            span.waker(op);
+        }
+    }
+}
+
 unsafe fn clone(data: *const ()) -> RawWaker {
     explore::waker_cloned();
     // SAFETY: the caller's.
     let header = unsafe { header(data).as_ref() };
+    tell(header, "waker.clone");
     explore::atomically(|| header.state.retain());
     RawWaker::new(data, &VTABLE)
 }
@@ -52,12 +64,22 @@ unsafe fn clone(data: *const ()) -> RawWaker {
 unsafe fn wake(data: *const ()) {
     // SAFETY: the caller's; the reference is this waker's, given back after its last use.
     unsafe {
-        wake_by_ref(data);
+        tell(header(data).as_ref(), "waker.wake");
+        submit(data);
         release(header(data));
     }
 }
 
 unsafe fn wake_by_ref(data: *const ()) {
+    // SAFETY: the caller's.
+    unsafe {
+        tell(header(data).as_ref(), "waker.wake_by_ref");
+        submit(data);
+    }
+}
+
+#[inline]
+unsafe fn submit(data: *const ()) {
     // SAFETY: the caller's; `Submit` gives us the `Runnable`.
     explore::atomically(|| unsafe {
         let header = header(data);
@@ -68,6 +90,8 @@ unsafe fn wake_by_ref(data: *const ()) {
 }
 
 unsafe fn drop_waker(data: *const ()) {
+    // SAFETY: the caller's.
+    tell(unsafe { header(data).as_ref() }, "waker.drop");
     // SAFETY: the caller's.
     explore::atomically(|| unsafe { release(header(data)) });
 }

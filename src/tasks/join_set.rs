@@ -5,6 +5,7 @@ use super::blocking::spawn_blocking;
 use super::local_set::{LocalSet, spawn_local_at};
 use super::members::{Ended, Members};
 use super::spawn::spawn_at;
+use crate::primitive::explore;
 use crate::runtime::Handle;
 use crate::task::{AbortHandle, Given, Id, JoinError, JoinHandle};
 use std::fmt;
@@ -210,7 +211,7 @@ impl<T: 'static> JoinSet<T> {
     ///
     /// The `JoinError` of a task that panicked or was cancelled.
     pub fn try_join_next(&mut self) -> Option<Result<T, JoinError>> {
-        self.members.try_next().map(|(_, result)| result)
+        self.ended_now().map(|(_, result)| result)
     }
 
     /// As [`try_join_next`](Self::try_join_next), with the id of the task.
@@ -219,7 +220,14 @@ impl<T: 'static> JoinSet<T> {
     ///
     /// The `JoinError` of a task that panicked or was cancelled.
     pub fn try_join_next_with_id(&mut self) -> Option<Result<(Id, T), JoinError>> {
-        self.members.try_next().map(with_id)
+        self.ended_now().map(with_id)
+    }
+
+    fn ended_now(&mut self) -> Option<Ended<T>> {
+        if explore::refuses() {
+            return None;
+        }
+        self.members.try_next()
     }
 
     /// Polls for a task that ended: `Ready(None)` if the set is empty, `Pending` if all tasks run. The

@@ -122,6 +122,8 @@ const _: fn() = || {
 struct Home(Arc<Shared>);
 
 impl Schedule for Home {
+    const KIND: &'static str = "local";
+
     fn schedule(&self, task: Runnable, _why: Why) {
         with_current(|current| match current.filter(|c| Arc::ptr_eq(&c.shared, &self.0)) {
             Some(context) => context.push(task),

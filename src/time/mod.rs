@@ -1,6 +1,6 @@
 //! Time: sleep, timeouts, intervals, and a clock that tests can stop.
 //!
-//! Timers are finer than a millisecond: a sleep ends at the next multiple of 65.5 µs, or of a
+//! Timers are finer than a millisecond: a sleep ends at the next multiple of 32.8 µs, or of a
 //! thousandth of its length if that is more, and never early. A timer costs nothing before its first
 //! wait: a [`timeout`] around a future that is ready reads no clock.
 //!

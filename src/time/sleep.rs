@@ -5,7 +5,7 @@ use crate::primitive::Arc;
 use crate::scheduler::{self, Shared};
 use crate::task::budget;
 use crate::timer::Entry;
-use crate::timer::tick::LAST;
+use crate::timer::tick::{LAST, Moment};
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::future::Future;
@@ -30,13 +30,13 @@ pin_project! {
     /// [`reset`]: Sleep::reset
     #[must_use = "a sleep does nothing unless it is polled"]
     pub struct Sleep {
-        deadline: Instant,
+        deadline: Moment,
         #[pin]
         entry: Entry,
     }
 }
 
-/// Waits for `duration`: never less, and no more than a thousandth or 66 µs longer, plus what the
+/// Waits for `duration`: never less, and no more than a thousandth or 33 µs longer, plus what the
 /// machine adds.
 ///
 /// A duration too long for the clock waits for decades.
@@ -67,12 +67,12 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 impl Sleep {
     pub(super) fn new(deadline: Instant) -> Self {
         // The tick is computed with the clock of the runtime that polls first.
-        Self { deadline, entry: Entry::new(UNSET) }
+        Self { deadline: deadline.into_std().into(), entry: Entry::new(UNSET) }
     }
 
-    /// When it ends.
+    /// When it ends: to the nanosecond, if that is within 292 years.
     pub fn deadline(&self) -> Instant {
-        self.deadline
+        Instant::from_std(self.deadline.into())
     }
 
     /// Whether it has ended, as far as its last poll or its runtime's timers know.
@@ -85,7 +85,7 @@ impl Sleep {
     /// A task that waits for it is woken at the new deadline.
     pub fn reset(self: Pin<&mut Self>, deadline: Instant) {
         let this = self.project();
-        *this.deadline = deadline;
+        *this.deadline = deadline.into_std().into();
         if this.entry.when() == UNSET {
             return;
         }
@@ -104,7 +104,7 @@ impl Sleep {
                 panic!("a timer was polled outside a reiver runtime: {OUTSIDE}")
             };
             if this.entry.when() == UNSET {
-                let when = tick(runtime, *this.deadline);
+                let when = tick(runtime, Instant::from_std((*this.deadline).into()));
                 runtime.reset_timer(this.entry.as_mut(), when);
             }
             runtime.poll_timer(this.entry, cx.waker())
@@ -138,6 +138,6 @@ impl Future for Sleep {
 
 impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sleep").field("deadline", &self.deadline).finish_non_exhaustive()
+        f.debug_struct("Sleep").field("deadline", &self.deadline()).finish_non_exhaustive()
     }
 }

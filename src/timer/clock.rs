@@ -218,7 +218,7 @@ mod tests {
             let fires = tick::begin(clock.deadline_tick(now, now + duration));
             assert!(fires >= now + duration);
             let late = fires - (now + duration);
-            assert!(late < (duration / 1024).max(Duration::from_nanos(1 << 16)), "{late:?}");
+            assert!(late < (duration / 1024).max(Duration::from_nanos(1 << 15)), "{late:?}");
         }
     }
 }

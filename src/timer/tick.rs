@@ -1,6 +1,6 @@
 //! Ticks: the unit of the wheels, and how a deadline becomes one.
 //!
-//! A tick is 2^16 ns (65.5 µs), so that a conversion is a shift. Ticks count from one instant of the
+//! A tick is 2^15 ns (32.8 µs), so that a conversion is a shift. Ticks count from one instant of the
 //! whole process ([`clock::origin`]), not of a runtime: a deadline has the same tick in every
 //! runtime, and a timer that outlives its runtime can be linked into another one.
 //!
@@ -14,14 +14,14 @@ use crate::primitive::clock;
 use std::time::{Duration, Instant};
 
 /// log2 of the nanoseconds in a tick.
-const TICK_SHIFT: u32 = 16;
+const TICK_SHIFT: u32 = 15;
 
-/// The last tick, 584 years after the origin: deadlines beyond it are rounded down to it, the one
+/// The last tick, 292 years after the origin: deadlines beyond it are rounded down to it, the one
 /// case in which "never early" has a limit.
 pub const LAST: u64 = (1 << 48) - 1;
 
 /// A duration is rounded by at most `duration >> 10`: 1 s timers share slots of 0.5 ms, those under
-/// 134 ms keep the resolution of a tick. tokio rounds everything to 1 ms.
+/// 67 ms keep the resolution of a tick. tokio rounds everything to 1 ms.
 const COALESCE_SHIFT: u32 = 10;
 
 /// The first tick that begins at or after `instant`: where a deadline belongs.
@@ -42,6 +42,34 @@ pub fn begin(tick: u64) -> Instant {
     let distance = Duration::from_nanos(tick.min(LAST) << TICK_SHIFT);
     // An `Instant` that cannot hold it is 30 years away instead, as tokio has it.
     origin.checked_add(distance).unwrap_or(origin + Duration::from_secs(30 * 365 * 86_400))
+}
+
+/// An instant in eight bytes instead of sixteen: the nanoseconds from the origin, which may be after it. Those more
+/// than 292 years away become the last that it can express.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment(i64);
+
+impl From<Instant> for Moment {
+    fn from(instant: Instant) -> Self {
+        let origin = clock::origin();
+        let whole = |duration| i64::try_from(nanos(duration)).unwrap_or(i64::MAX);
+        Self(match instant.checked_duration_since(origin) {
+            Some(after) => whole(after),
+            None => -whole(origin.saturating_duration_since(instant)),
+        })
+    }
+}
+
+impl From<Moment> for Instant {
+    fn from(Moment(nanos): Moment) -> Self {
+        let (origin, distance) = (clock::origin(), Duration::from_nanos(nanos.unsigned_abs()));
+        let instant = match nanos < 0 {
+            true => origin.checked_sub(distance),
+            false => origin.checked_add(distance),
+        };
+        // Only a clock that has less than 292 years.
+        instant.unwrap_or(origin)
+    }
 }
 
 /// Whole ticks in `duration`, rounded down.
@@ -75,6 +103,24 @@ mod tests {
     use crate::util::rng::Rng;
 
     const TICK: Duration = Duration::from_nanos(1 << TICK_SHIFT);
+
+    #[test]
+    fn a_moment_is_the_same_instant() {
+        let origin = clock::origin();
+        let distances = [0, 1, 999_999_999, 1_000_000_000, u64::from(u32::MAX) * 1_000_000_000];
+        for distance in distances.map(Duration::from_nanos) {
+            let after = origin + distance;
+            assert_eq!(Instant::from(Moment::from(after)), after);
+            if let Some(before) = origin.checked_sub(distance) {
+                assert_eq!(Instant::from(Moment::from(before)), before);
+            }
+        }
+        // What it cannot express is far away still.
+        if let Some(beyond) = origin.checked_add(Duration::from_secs(300 * 366 * 86_400)) {
+            let last = Instant::from(Moment::from(beyond));
+            assert!(last < beyond && last > origin + Duration::from_secs(290 * 366 * 86_400));
+        }
+    }
 
     #[test]
     fn a_deadline_is_rounded_up_and_the_present_down() {
@@ -124,6 +170,6 @@ mod tests {
             (1..=1000).map(|when| coalesce(when, ticks)).collect::<std::collections::HashSet<_>>()
         };
         assert_eq!(slots(Duration::from_millis(64)).len(), 1000);
-        assert_eq!(slots(Duration::from_secs(1)).len(), 1000 / 8);
+        assert_eq!(slots(Duration::from_secs(1)).len(), 1000_usize.div_ceil(16));
     }
 }

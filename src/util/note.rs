@@ -54,9 +54,9 @@ pub enum WaitKind {
     RwLock,
     /// A `Mutex`.
     Mutex,
-    /// Room for output, likewise.
+    /// Room for output: of a socket, a pipe, any descriptor.
     Write,
-    /// Input: of a socket, a pipe, any descriptor.
+    /// Input, likewise.
     Read,
     /// The end of a task.
     Join,
@@ -102,6 +102,8 @@ pub struct Note {
     pub object: u64,
     /// The tick of the timer, if there is one.
     pub until: u64,
+    /// The name of a lock that has one.
+    pub name: Option<&'static &'static str>,
 }
 
 /// The bit that says that there is a timer too.
@@ -124,6 +126,7 @@ local! {
         code: Cell::new(0),
         object: Cell::new(0),
         until: Cell::new(0),
+        name: Cell::new(None),
     };
 }
 
@@ -131,6 +134,7 @@ struct Noted {
     code: Cell<u8>,
     object: Cell<u64>,
     until: Cell<u64>,
+    name: Cell<Option<&'static &'static str>>,
 }
 
 /// A poll begins here.
@@ -142,12 +146,18 @@ pub(crate) fn clear() {
 /// The caller is about to answer `Pending` because of this.
 #[inline]
 pub(crate) fn wait(kind: WaitKind, object: u64) {
+    leave(kind, object, None);
+}
+
+#[inline]
+fn leave(kind: WaitKind, object: u64, name: Option<&'static &'static str>) {
     // The thread-local has no destructor: it is there as long as the thread.
     NOTED.with(|noted| {
         let before = noted.code.get();
         if kind as u8 >= before & !TIMER {
             noted.code.set(before & TIMER | kind as u8);
             noted.object.set(object);
+            noted.name.set(name);
         }
     });
 }
@@ -155,7 +165,21 @@ pub(crate) fn wait(kind: WaitKind, object: u64) {
 /// The same because of something that is known by its address.
 #[inline]
 pub(crate) fn wait_at<T: ?Sized>(kind: WaitKind, object: &T) {
-    wait(kind, std::ptr::from_ref(object).cast::<()>().addr() as u64);
+    wait(kind, address(object));
+}
+
+/// The same, where it may have a name.
+#[inline]
+pub(crate) fn wait_named<T: ?Sized>(
+    kind: WaitKind,
+    object: &T,
+    name: Option<&'static &'static str>,
+) {
+    leave(kind, address(object), name);
+}
+
+fn address<T: ?Sized>(object: &T) -> u64 {
+    std::ptr::from_ref(object).cast::<()>().addr() as u64
 }
 
 /// The caller is about to answer `Pending` because of a timer that fires at `tick`.
@@ -174,6 +198,7 @@ pub(crate) fn read() -> Note {
         code: noted.code.get(),
         object: noted.object.get(),
         until: noted.until.get(),
+        name: noted.name.get(),
     })
 }
 
@@ -201,8 +226,14 @@ mod tests {
         wait(WaitKind::Receive, 4);
         timer(9);
         let note = read();
-        assert_eq!((note.object, note.until), (3, 9));
+        assert_eq!((note.object, note.until, note.name), (3, 9, None));
         assert_eq!(Note::decode(note.code), (WaitKind::Read, true));
+        clear();
+        wait_named(WaitKind::Mutex, &0, Some(&"a lock"));
+        wait(WaitKind::Notify, 1);
+        assert_eq!(read().name, Some(&"a lock"));
+        wait(WaitKind::Read, 4);
+        assert_eq!(read().name, None);
         clear();
         assert_eq!(read().code, 0);
     }

@@ -7,7 +7,7 @@ use reiver::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use reiver::net::unix::pipe;
 use reiver::net::{
     TcpListener, TcpSocket, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixSocket,
-    UnixStream, lookup_host,
+    UnixStream, lookup_addr, lookup_host,
 };
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -93,6 +93,11 @@ rows! {
     "net/addr::lookup_host" => |cut| {
         cut.job(lookup_host("localhost:80")).await;
         assert!(lookup_host("localhost:80").await.unwrap().count() > 0);
+    }
+    "net/name::lookup_addr" => |cut| {
+        let address = "127.0.0.1".parse().unwrap();
+        cut.job(lookup_addr(address)).await;
+        assert!(!lookup_addr(address).await.unwrap().is_empty());
     }
     "net/tcp/listener::bind" => |cut| {
         let (listener, address) = listener().await;

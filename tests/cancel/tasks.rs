@@ -128,7 +128,7 @@ rows! {
         let handle = task::AbortOnDropHandle::new(reiver::spawn(seven));
         cut.of(handle, give(tx)).await;
     }
-    "tasks/shield" => |cut| {
+    "tasks/shield::shield" => |cut| {
         let (tx, seven) = value();
         let (done, mut is_done) = oneshot::channel();
         let shielded = task::shield(async move { done.send(seven.await) });
@@ -167,7 +167,7 @@ rows! {
         cut.of(task::coop::cooperative(&mut rx), give(tx)).await;
         assert_eq!(rx.try_recv(), Ok(7));
     }
-    "tasks/yield_now" => |cut| {
+    "tasks/yield_now::yield_now" => |cut| {
         cut.job(task::yield_now()).await;
     }
     "tasks/task_local::TaskLocalFuture" => |cut| {

@@ -1,8 +1,8 @@
 //! One job's fate is its own.
 
-use super::{PATIENCE, jobs, lives, one, until};
+use super::{Gate, PATIENCE, a_path, jobs, lives, one, until};
 use reiver::offload::{Failure, Job, KillHint, OffloadError, ProcessPool};
-use reiver::time::{sleep, timeout};
+use reiver::time::timeout;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -110,10 +110,11 @@ async fn a_timeout_kills_and_the_next_job_goes_on() {
 async fn a_dropped_future_kills_the_worker_or_leaves_the_queue() {
     let pool = one().build();
     let worker = pool.run(jobs::pid::job()).await.unwrap();
-    let mark = std::env::temp_dir().join(format!("reiver-offload-queued-{worker}"));
+    let mark = a_path("queued");
     {
         let mut running = pin!(pool.run(jobs::forever::job()));
-        assert!(timeout(Duration::from_millis(20), running.as_mut()).await.is_err());
+        assert!(timeout(Duration::from_millis(1), running.as_mut()).await.is_err());
+        until("the worker", || pool.stats().idle == 0 && pool.stats().queued == 0).await;
         let mut queued = pin!(pool.run(jobs::touches::job(mark.to_str().unwrap().into())));
         assert!(timeout(Duration::from_millis(5), queued.as_mut()).await.is_err());
         assert_eq!(pool.stats().queued, 1);
@@ -148,9 +149,12 @@ async fn a_future_may_be_dropped_in_the_middle_of_a_long_message() {
 #[reiver::test]
 async fn a_job_goes_on_and_its_worker_comes_free_although_nobody_polls() {
     let pool = one().build();
-    let mut first = pin!(pool.run(jobs::sleeps::job(30)));
+    let gate = Gate::new();
+    let mut first = pin!(pool.run(gate.job()));
     assert!(timeout(Duration::from_millis(1), first.as_mut()).await.is_err());
     // Not polled from here on.
+    gate.begun(1).await;
+    gate.open();
     let pid = timeout(PATIENCE, pool.run(jobs::pid::job())).await.unwrap().unwrap();
     assert_eq!(first.await.unwrap(), pid);
 }
@@ -158,13 +162,15 @@ async fn a_job_goes_on_and_its_worker_comes_free_although_nobody_polls() {
 #[reiver::test]
 async fn deadlines_count_the_queue() {
     let pool = one().build();
-    let mut first = pin!(pool.run(jobs::sleeps::job(300)));
-    assert!(timeout(Duration::from_millis(5), first.as_mut()).await.is_err());
+    let gate = Gate::new();
+    let first = reiver::spawn(pool.run(gate.job()));
+    gate.begun(1).await;
     let late = pool.run(jobs::nothing::job().deadline(Duration::from_millis(20)));
     let error = late.await.unwrap_err();
     assert_eq!(*error.failure(), Failure::Expired);
     assert!(!error.may_have_run() && error.pid().is_none());
-    first.await.unwrap();
+    gate.open();
+    first.await.unwrap().unwrap();
     let error = pool.run(jobs::forever::job().deadline(Duration::from_millis(20))).await;
     assert!(matches!(error.unwrap_err().failure(), Failure::TimedOut { .. }));
 }
@@ -230,8 +236,7 @@ async fn a_worker_that_dies_at_rest_costs_no_job() {
         // SAFETY: a signal to our own worker.
         unsafe { libc::kill(worker as i32, libc::SIGKILL) };
         until("the end of the worker", || !lives(worker)).await;
-        // Until the pool knows, too.
-        sleep(Duration::from_millis(50)).await;
+        until("the pool to know", || !pool.stats().workers.contains(&worker)).await;
         assert_ne!(pool.run(jobs::pid::job()).await.unwrap(), worker);
     }
 }
@@ -240,19 +245,23 @@ async fn a_worker_that_dies_at_rest_costs_no_job() {
 async fn a_job_that_stops_when_it_is_asked_to_keeps_its_worker() {
     let pool = one().grace(PATIENCE).build();
     let worker = pool.run(jobs::pid::job()).await.unwrap();
-    let mark = std::env::temp_dir().join(format!("reiver-offload-stops-{worker}"));
-    let stops = || jobs::stops::job(mark.to_str().unwrap().into());
+    let (begun, mark) = (a_path("begun"), a_path("stops"));
+    let stops = || jobs::stops::job(begun.to_str().unwrap().into(), mark.to_str().unwrap().into());
     // Its time is up: the caller hears of it at once.
     let error = pool.run(stops().timeout(Duration::from_millis(20))).await.unwrap_err();
     assert!(matches!(error.failure(), Failure::TimedOut { .. }) && error.may_have_run(), "{error}");
     until("the clean-up", || mark.exists()).await;
     std::fs::remove_file(&mark).unwrap();
+    std::fs::remove_file(&begun).unwrap();
     assert_eq!(pool.run(jobs::pid::job()).await.unwrap(), worker);
     assert!(!pool.run(jobs::is_asked_to_stop::job()).await.unwrap(), "the next one is not asked");
     // Its caller is gone.
-    assert!(timeout(Duration::from_millis(20), pool.run(stops())).await.is_err());
+    let unwanted = reiver::spawn(pool.run(stops()));
+    until("the job", || begun.exists()).await;
+    unwanted.abort();
     until("the clean-up", || mark.exists()).await;
     std::fs::remove_file(&mark).unwrap();
+    std::fs::remove_file(&begun).unwrap();
     assert_eq!(pool.run(jobs::pid::job()).await.unwrap(), worker);
     let stats = pool.stats();
     assert_eq!((stats.timed_out, stats.abandoned, stats.lost, stats.started), (1, 1, 0, 1));
@@ -285,11 +294,4 @@ async fn a_job_that_does_not_stop_is_killed_after_the_grace_period() {
     let long = jobs::echo::job(vec![7; 64 << 20]).timeout(Duration::from_millis(30));
     assert!(pool.run(long).await.is_err());
     assert_ne!(pool.run(jobs::pid::job()).await.unwrap(), worker);
-    // In process, too.
-    let mark = std::env::temp_dir().join(format!("reiver-offload-stops-inline-{worker}"));
-    let pool = one().inline(true).build();
-    let job = jobs::stops::job(mark.to_str().unwrap().into());
-    assert!(pool.run(job.timeout(Duration::from_millis(20))).await.is_err());
-    until("the clean-up", || mark.exists()).await;
-    std::fs::remove_file(&mark).unwrap();
 }

@@ -1,6 +1,7 @@
 //! The functions that the tests run elsewhere.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 #[reiver::offload]
@@ -274,9 +275,26 @@ pub fn shouts(len: usize) -> u32 {
     std::process::id()
 }
 
-/// Goes on until it is told to stop, and leaves a mark then.
+/// Leaves a mark in the directory, and waits until there is a file `open`, or no directory any more.
 #[reiver::offload]
-pub fn stops(mark: String) -> u32 {
+pub fn waits(directory: String) -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let pid = std::process::id();
+    let gate = std::path::Path::new(&directory);
+    // Of different pools without processes there may be two in one.
+    _ = std::fs::write(gate.join(format!("{pid}-{}", NEXT.fetch_add(1, Relaxed))), "");
+    let start = Instant::now();
+    while gate.exists() && !gate.join("open").exists() {
+        assert!(start.elapsed() < Duration::from_secs(60), "nobody opens the gate");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    pid
+}
+
+/// Says that it has begun, goes on until it is told to stop, and leaves a mark then.
+#[reiver::offload]
+pub fn stops(begun: String, mark: String) -> u32 {
+    std::fs::write(begun, "").unwrap();
     while !reiver::offload::stop_requested() {
         std::thread::sleep(Duration::from_millis(1));
     }

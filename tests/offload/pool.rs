@@ -1,6 +1,6 @@
 //! The pool: bounds, replacement, ends.
 
-use super::{PATIENCE, jobs, lives, one, until};
+use super::{Gate, PATIENCE, a_path, jobs, lives, one, script, until};
 use reiver::offload::{Chaos, Failure, ProcessPool, default_pool};
 use reiver::task::Group;
 use reiver::time::timeout;
@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 #[reiver::test]
 async fn a_full_queue_refuses_or_makes_wait() {
     let pool = one().max_queued(2).build();
-    let mut running = pin!(pool.run(jobs::sleeps::job(100)));
-    assert!(timeout(Duration::from_millis(20), running.as_mut()).await.is_err());
+    let gate = Gate::new();
+    let running = reiver::spawn(pool.run(gate.job()));
+    gate.begun(1).await;
     let mut first = pin!(pool.run(jobs::add::job(1, 1)));
     let mut second = pin!(pool.run(jobs::add::job(2, 2)));
     assert!(timeout(Duration::from_millis(1), first.as_mut()).await.is_err());
@@ -19,9 +20,13 @@ async fn a_full_queue_refuses_or_makes_wait() {
     let error = pool.try_run(jobs::add::job(3, 3)).await.unwrap_err();
     assert_eq!(*error.failure(), Failure::QueueFull);
     assert!(error.is_retryable() && !error.may_have_run());
-    assert_eq!(pool.run(jobs::add::job(4, 4)).await.unwrap(), 8, "it waits for room");
+    let mut third = pin!(pool.run(jobs::add::job(4, 4)));
+    assert!(timeout(Duration::from_millis(1), third.as_mut()).await.is_err());
+    assert_eq!(pool.stats().queued, 2, "it waits for room");
+    gate.open();
+    assert_eq!(third.await.unwrap(), 8);
     assert_eq!((first.await.unwrap(), second.await.unwrap()), (2, 4));
-    running.await.unwrap();
+    running.await.unwrap().unwrap();
     assert_eq!(pool.try_run(jobs::add::job(3, 3)).await.unwrap(), 6);
 }
 
@@ -68,7 +73,11 @@ async fn workers_are_replaced_after_so_many_jobs_or_so_much_memory() {
 #[reiver::test]
 async fn idle_workers_end_down_to_the_least() {
     let pool = ProcessPool::builder().workers(2).idle_timeout(Duration::from_millis(20)).build();
-    let (a, b) = reiver::join!(pool.run(jobs::sleeps::job(50)), pool.run(jobs::sleeps::job(50)));
+    let gate = Gate::new();
+    let (a, b, ()) = reiver::join!(pool.run(gate.job()), pool.run(gate.job()), async {
+        gate.begun(2).await;
+        gate.open();
+    });
     assert_ne!(a.unwrap(), b.unwrap());
     until("no worker", || pool.stats().workers.is_empty()).await;
     assert_eq!(pool.run(jobs::add::job(1, 1)).await.unwrap(), 2);
@@ -110,19 +119,48 @@ async fn a_program_that_cannot_start_fails_jobs_and_does_not_spin() {
         assert!(error.to_string().contains(said), "{error}");
         assert_eq!(pool.stats().started, 0);
     }
-    let silent = std::env::temp_dir().join(format!("reiver-silent-{}", std::process::id()));
-    std::fs::write(&silent, "#!/bin/sh\nsleep 600\n").unwrap();
-    std::fs::set_permissions(&silent, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let silent = script("#!/bin/sh\nsleep 600\n");
     let pool = one().program(&silent).start_timeout(Duration::from_millis(50)).build();
     let error = pool.run(jobs::nothing::job()).await.unwrap_err();
     assert!(error.to_string().contains("took too long"), "{error}");
     std::fs::remove_file(silent).unwrap();
 }
 
+/// The second worker does not come; the first has jobs, and all of them are done.
+#[reiver::test]
+async fn a_worker_that_does_not_start_fails_no_job_that_another_can_do() {
+    let taken = a_path("taken");
+    let (exe, first) = (std::env::current_exe().unwrap(), taken.display());
+    let exe = exe.display();
+    let program = script(&format!("#!/bin/sh\nmkdir '{first}' && exec '{exe}'\nexit 3\n"));
+    let pool = ProcessPool::builder().workers(2).program(&program);
+    let pool = pool.stderr(reiver::offload::Stdio::Null).build();
+    let gate = Gate::new();
+    let first = reiver::spawn(pool.run(gate.job()));
+    gate.begun(1).await;
+    let others: Vec<_> = (0..5).map(|i| reiver::spawn(pool.run(jobs::add::job(i, 1)))).collect();
+    until("failures", || pool.stats().start_failures >= 3).await;
+    let stats = pool.stats();
+    assert!(stats.queued == 5 && stats.started == 1 && stats.backing_off, "{stats:?}");
+    gate.open();
+    for (i, job) in others.into_iter().enumerate() {
+        assert_eq!(job.await.unwrap().unwrap(), i as u32 + 1);
+    }
+    let worker = first.await.unwrap().unwrap();
+    // Without it nobody is left.
+    // SAFETY: a signal to our own worker.
+    unsafe { libc::kill(worker as i32, libc::SIGKILL) };
+    until("the pool to know", || !pool.stats().workers.contains(&worker)).await;
+    let error = pool.run(jobs::nothing::job()).await.unwrap_err();
+    assert!(matches!(error.failure(), Failure::WorkerStart { .. }), "{error}");
+    std::fs::remove_dir(taken).unwrap();
+    std::fs::remove_file(program).unwrap();
+}
+
 #[reiver::test]
 async fn jobs_that_may_run_twice_are_tried_again() {
     let pool = one().build();
-    let mark = std::env::temp_dir().join(format!("reiver-offload-twice-{}", std::process::id()));
+    let mark = a_path("twice");
     let path = mark.to_str().unwrap().to_owned();
     assert_eq!(pool.run(jobs::works_the_second_time::job(path).idempotent(1)).await.unwrap(), 2);
     std::fs::remove_file(mark).unwrap();
@@ -135,10 +173,17 @@ async fn jobs_that_may_run_twice_are_tried_again() {
 #[reiver::test]
 async fn closing_waits_and_then_kills() {
     let pool = one().build();
-    let first = reiver::spawn(pool.run(jobs::sleeps::job(30)));
-    let second = reiver::spawn(pool.run(jobs::sleeps::job(1)));
+    let gate = Gate::new();
+    let first = reiver::spawn(pool.run(gate.job()));
+    gate.begun(1).await;
+    let second = reiver::spawn(pool.run(jobs::pid::job()));
     until("a queue", || pool.stats().queued == 1).await;
-    assert!(pool.close(PATIENCE).await);
+    {
+        let mut closing = pin!(pool.close(PATIENCE));
+        assert!(timeout(Duration::from_millis(10), closing.as_mut()).await.is_err());
+        gate.open();
+        assert!(closing.await);
+    }
     let pid = first.await.unwrap().unwrap();
     assert_eq!(second.await.unwrap().unwrap(), pid);
     assert!(!lives(pid));
@@ -207,18 +252,6 @@ async fn nested_calls_are_refused() {
 }
 
 #[reiver::test]
-async fn inline_pools_do_the_same_without_processes() {
-    let pool = one().inline(true).build();
-    assert_eq!(pool.run(jobs::pid::job()).await.unwrap(), std::process::id());
-    assert_eq!(pool.run(jobs::echo::job(vec![1; 100])).await.unwrap(), [1; 100]);
-    let error = pool.run(jobs::panics::job("oh".into())).await.unwrap_err();
-    assert!(matches!(error.failure(), Failure::Panicked { message, .. } if message == "oh"));
-    let late = pool.run(jobs::sleeps::job(200).timeout(Duration::from_millis(10)));
-    assert!(matches!(late.await.unwrap_err().failure(), Failure::TimedOut { .. }));
-    assert!(pool.stats().workers.is_empty());
-}
-
-#[reiver::test]
 async fn chaos_ends_jobs_in_typed_errors_and_nothing_else() {
     let chaos = Chaos { kill: 20, garble: 20, delay: 20, delay_by: Duration::from_millis(1) };
     let pool = ProcessPool::builder().workers(2).chaos(chaos).stderr(reiver::offload::Stdio::Null);
@@ -252,14 +285,15 @@ async fn many_jobs_a_few_at_a_time() {
     }
     assert!(all.next().await.is_none() && all.next().await.is_none());
 
-    let slow = [200, 0, 0, 0, 0, 0].map(jobs::sleeps::job);
-    let mut all = pool.map(slow).concurrency(2);
-    let mut order = Vec::new();
-    while let Some((number, pid)) = all.next().await {
-        pid.unwrap();
-        order.push(number);
+    let gate = Gate::new();
+    let jobs = std::iter::once(gate.job()).chain((0..5).map(|_| jobs::pid::job()));
+    let mut all = pool.map(jobs).concurrency(2);
+    for number in 1..6 {
+        assert_eq!(all.next().await.unwrap().0, number, "it passes the slow one");
     }
-    assert_eq!(order[5], 0, "the slow one is the last");
+    gate.open();
+    assert_eq!(all.next().await.unwrap().0, 0);
+    assert!(all.next().await.is_none());
 
     let mut all = pool.map((0..).map(|_| jobs::abort::job()));
     for _ in 0..3 {
@@ -274,7 +308,7 @@ async fn many_jobs_a_few_at_a_time() {
 async fn jobs_behind_one_that_dies_go_to_another_worker() {
     let pool = ProcessPool::builder().workers(2).depth(4).stderr(reiver::offload::Stdio::Null);
     let pool = pool.build();
-    let mark = std::env::temp_dir().join(format!("reiver-offload-depth-{}", std::process::id()));
+    let mark = a_path("depth");
     let path = mark.to_str().unwrap().to_owned();
     let jobs: Vec<_> = (0..600)
         .map(|i| {
@@ -312,7 +346,7 @@ async fn a_deadline_of_the_callers_scope_holds_for_the_job() {
     let pool = one().build();
     let before = pool.run(jobs::pid::job()).await.unwrap();
     // There is time to hear of it: the scope is over long after its deadline.
-    let scope = Group::builder().timeout(Duration::from_millis(50)).grace(PATIENCE);
+    let scope = Group::builder().timeout(Duration::from_millis(500)).grace(PATIENCE);
     let error =
         scope.run(async |_: Group<()>| Ok(pool.run(jobs::forever::job()).await.unwrap_err())).await;
     // The deadline is a failure of the scope; what the body said is not given then.
@@ -320,8 +354,9 @@ async fn a_deadline_of_the_callers_scope_holds_for_the_job() {
     assert_eq!(pool.stats().timed_out, 1, "it was not dropped: it ran out of time");
     assert_ne!(pool.run(jobs::pid::job()).await.unwrap(), before);
     // One that waits in the queue is taken out of it.
-    let mut first = pin!(pool.run(jobs::sleeps::job(300)));
-    assert!(timeout(Duration::from_millis(5), first.as_mut()).await.is_err());
+    let gate = Gate::new();
+    let first = reiver::spawn(pool.run(gate.job()));
+    gate.begun(1).await;
     let scope = Group::builder().timeout(Duration::from_millis(20)).grace(PATIENCE);
     let (send, receive) = std::sync::mpsc::channel();
     let late = scope.run(async |_: Group<()>| {
@@ -330,7 +365,8 @@ async fn a_deadline_of_the_callers_scope_holds_for_the_job() {
     });
     assert!(late.await.is_err());
     assert_eq!(*receive.recv().unwrap().failure(), Failure::Expired);
-    first.await.unwrap();
+    gate.open();
+    first.await.unwrap().unwrap();
 }
 
 /// A paused clock waits for jobs, and their limits are real.
@@ -344,11 +380,14 @@ async fn a_paused_clock_stands_while_jobs_run_and_limits_do_not() {
     let limit = Duration::from_millis(50);
     let error = pool.run(jobs::forever::job().timeout(limit)).await.unwrap_err();
     assert!(matches!(error.failure(), Failure::TimedOut { ran } if *ran >= limit), "{error}");
-    let mut first = pin!(pool.run(jobs::sleeps::job(300)));
-    let mut second = pin!(pool.run(jobs::nothing::job().deadline(limit)));
-    let (first, second) = reiver::join!(first.as_mut(), second.as_mut());
+    let gate = Gate::new();
+    let (first, second) = reiver::join!(pool.run(gate.job()), async {
+        let error = pool.run(jobs::nothing::job().deadline(limit)).await.unwrap_err();
+        gate.open();
+        error
+    });
     first.unwrap();
-    assert_eq!(*second.unwrap_err().failure(), Failure::Expired);
+    assert_eq!(*second.failure(), Failure::Expired);
     assert_eq!(start.elapsed(), Duration::ZERO);
     // Back-off too, and an hour passes at once when there is no job.
     let broken = one().program("/nonexistent/program").build();

@@ -14,6 +14,12 @@ fn joined(blobs: Vec<Blob>) -> Blob {
     blobs.iter().flat_map(|blob| blob.iter().copied()).collect::<Vec<u8>>().into()
 }
 
+/// An argument may have the function's name.
+#[reiver::offload]
+fn twice(twice: u32) -> u32 {
+    2 * twice
+}
+
 #[reiver::test]
 async fn ordinary_calls_and_offloaded_ones_give_the_same() {
     assert_eq!(jobs::add(1, 2), 3);
@@ -21,6 +27,7 @@ async fn ordinary_calls_and_offloaded_ones_give_the_same() {
     assert_eq!(jobs::other::add::offload(1, 2).await.unwrap(), 1002, "two functions of one name");
     assert_ne!(jobs::pid::offload().await.unwrap(), std::process::id());
     jobs::nothing::offload().await.unwrap();
+    assert_eq!(twice::offload(twice(1)).await.unwrap(), 4);
     let map = [("a".to_owned(), 5), ("b".to_owned(), 6)].into();
     let lengths = jobs::lengths::offload("four", &[1; 10], vec![0; 70_000], map).await.unwrap();
     assert_eq!(lengths, [4, 10, 70_000, 11]);
@@ -76,10 +83,14 @@ async fn what_is_too_large_is_refused_on_both_ways_and_the_worker_lives() {
         vec![1; n]
     }
     let error = pool.run(grows::job(20_000)).await.unwrap_err();
-    assert!(matches!(error.failure(), Failure::TooLarge { bytes: 20_000.., .. }), "{error}");
+    let told = error.to_string();
+    assert!(told.contains("and 10000 are allowed"), "{told}");
+    assert!(matches!(error.failure(), Failure::TooLarge { bytes: 20_000.., limit: 10_000 }));
     assert!(error.may_have_run());
     assert_eq!(pool.run(grows::job(9000)).await.unwrap().len(), 9000);
-    assert_eq!(pool.stats().started, 1);
+    let stats = pool.stats();
+    assert_eq!((stats.started, stats.completed), (1, 1));
+    assert_eq!((stats.failed, stats.panicked), (1, 0), "it has not panicked");
 }
 
 #[reiver::test]
@@ -104,7 +115,8 @@ async fn values_without_an_encoding_are_errors() {
     let error = pool.run(gives::job()).await.unwrap_err();
     assert!(matches!(error.failure(), Failure::Codec(_)) && error.may_have_run(), "{error}");
     assert_eq!(pool.run(jobs::add::job(2, 2)).await.unwrap(), 4);
-    assert_eq!(pool.stats().started, 1);
+    let stats = pool.stats();
+    assert_eq!((stats.started, stats.failed, stats.panicked), (1, 1, 0));
 }
 
 #[reiver::test]

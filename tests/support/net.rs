@@ -5,6 +5,8 @@
 use reiver::runtime::{Builder, Runtime};
 use reiver::time::{Duration, timeout};
 use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Waker};
 
 /// A current-thread runtime, and ones of one and two workers.
 pub fn runtimes() -> [Runtime; 3] {
@@ -26,6 +28,20 @@ pub fn finish<F: Future>(runtime: &Runtime, future: F) -> F::Output {
         Ok(output) => output,
         Err(_) => panic!("the test hangs"),
     }
+}
+
+/// Whether `future` waits at its first poll. (It is then dropped.)
+pub fn waits<F: Future>(future: F) -> bool {
+    pin!(future).poll(&mut Context::from_waker(Waker::noop())).is_pending()
+}
+
+/// Whether a descriptor on which `use_up` has met `WouldBlock` comes to wait. Not always at once: of
+/// readiness that has gone meanwhile, an event may be on its way, and costs one operation in vain.
+pub fn waits_once_used_up<F: Future>(use_up: impl Fn(), wait: impl Fn() -> F) -> bool {
+    (0..10).any(|_| {
+        use_up();
+        waits(wait())
+    })
 }
 
 /// Runs `body` in a process of its own: the test binary again, with this test alone. For what other
@@ -51,6 +67,19 @@ pub fn in_child(test: &str, body: impl FnOnce()) {
 pub fn open_descriptors() -> usize {
     // One of them is that of the listing itself, always.
     std::fs::read_dir("/dev/fd").unwrap().count()
+}
+
+/// Waits until there are no more than there were: what a runtime does besides, such as a report of a slow
+/// poll or the monitor's look at a thread, may have some for a moment, before and after.
+#[track_caller]
+pub fn no_more_descriptors_than(before: usize) {
+    for _ in 0..10_000 {
+        if open_descriptors() <= before {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    panic!("{} descriptors are left", open_descriptors() - before);
 }
 
 /// Sets the soft limit of open descriptors.

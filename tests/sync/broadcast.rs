@@ -1,6 +1,8 @@
 use super::*;
 use reiver::sync::broadcast::{self, error::*};
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
 use std::sync::atomic::AtomicIsize;
 
 #[test]
@@ -116,6 +118,63 @@ fn values_are_cloned_but_for_the_last_and_dropped_when_nobody_is_left() {
     assert!(tx.is_empty());
 }
 
+/// Counts how many of it there are, and laps its channel while it is cloned.
+struct Lapping {
+    number: usize,
+    alive: Arc<AtomicIsize>,
+    again: Option<broadcast::Sender<Lapping>>,
+}
+
+impl Lapping {
+    fn new(number: usize, alive: &Arc<AtomicIsize>) -> Self {
+        alive.fetch_add(1, SeqCst);
+        Self { number, alive: alive.clone(), again: None }
+    }
+}
+
+impl Clone for Lapping {
+    fn clone(&self) -> Self {
+        if let Some(tx) = &self.again {
+            for number in 10..14 {
+                assert_eq!(tx.send(Self::new(number, &self.alive)).ok(), Some(2));
+            }
+        }
+        Self::new(self.number, &self.alive)
+    }
+}
+
+impl Drop for Lapping {
+    fn drop(&mut self) {
+        self.alive.fetch_sub(1, SeqCst);
+    }
+}
+
+#[test]
+fn a_value_that_is_overwritten_while_it_is_cloned_is_kept_for_the_clone() {
+    let alive = Arc::new(AtomicIsize::new(0));
+    let (tx, mut first) = broadcast::channel(2);
+    let mut second = tx.subscribe();
+    let mut lapping = Lapping::new(1, &alive);
+    lapping.again = Some(tx.clone());
+    assert_eq!(tx.send(lapping).ok(), Some(2));
+    // Its clone sends four more, two of which overwrite others that nobody has seen.
+    assert_eq!(first.try_recv().ok().map(|value| value.number), Some(1));
+    assert_eq!(alive.load(SeqCst), 2);
+    for receiver in [&mut first, &mut second] {
+        assert!(matches!(receiver.try_recv(), Err(TryRecvError::Lagged(_))));
+        let numbers = [(); 2].map(|()| receiver.try_recv().ok().map(|value| value.number));
+        assert_eq!(numbers, [Some(12), Some(13)]);
+    }
+    assert_eq!(alive.load(SeqCst), 0);
+    // The places are used again, and what is left in them goes with its receivers.
+    (20..26).for_each(|number| drop(tx.send(Lapping::new(number, &alive))));
+    assert_eq!(alive.load(SeqCst), 2);
+    drop(first);
+    assert_eq!(alive.load(SeqCst), 2);
+    drop(second);
+    assert_eq!(alive.load(SeqCst), 0);
+}
+
 #[test]
 fn threads_get_all_in_order() {
     let (tx, _) = broadcast::channel(1 << 15);
@@ -179,4 +238,144 @@ fn values_that_are_not_sync_are_cloned_one_after_the_other() {
     let most = readers.into_iter().map(|reader| reader.join().unwrap()).max();
     // One or more have cloned a value before the last one got it, or a clone of its own.
     assert!((1..=READERS).contains(&most.unwrap()), "{most:?}");
+}
+
+/// What its clone does is up to the test.
+struct Acting {
+    number: usize,
+    act: Arc<Mutex<Act>>,
+}
+
+type Act = Box<dyn FnMut() + Send>;
+
+impl Acting {
+    fn new(number: usize, act: impl FnMut() + Send + 'static) -> Self {
+        Self { number, act: Arc::new(Mutex::new(Box::new(act))) }
+    }
+}
+
+impl Clone for Acting {
+    fn clone(&self) -> Self {
+        (self.act.lock().unwrap())();
+        Self { number: self.number, act: self.act.clone() }
+    }
+}
+
+#[test]
+fn who_waits_for_a_clone_gives_way_and_is_woken() {
+    let (tx, mut first) = broadcast::channel::<Acting>(1);
+    let mut second = tx.subscribe();
+    let _third = tx.subscribe();
+    let recv = async move { second.recv().await.ok().map(|value| value.number) };
+    let waiting = Arc::new(Mutex::new(task(recv)));
+    let within = waiting.clone();
+    let mut done = false;
+    let act = move || {
+        if !std::mem::replace(&mut done, true) {
+            // A clone is under way, of this thread even: neither a deadlock nor a second one.
+            within.lock().unwrap().pending();
+        }
+    };
+    assert!(tx.send(Acting::new(7, act)).is_ok());
+    assert_eq!(first.try_recv().ok().map(|value| value.number), Some(7));
+    let mut waiting = waiting.lock().unwrap();
+    assert_eq!(waiting.wakes(), 1);
+    assert_eq!(waiting.ready(), Some(7));
+}
+
+#[test]
+fn who_waits_for_the_clone_of_an_overwritten_value_hears_of_it() {
+    let (tx, mut first) = broadcast::channel::<Acting>(1);
+    let mut second = tx.subscribe();
+    let recv = async move { (second.recv().await.map(|value| value.number), second) };
+    let waiting = Arc::new(Mutex::new(task(recv)));
+    let (within, sender) = (waiting.clone(), tx.clone());
+    let act = move || {
+        within.lock().unwrap().pending();
+        assert!(sender.send(Acting::new(8, || {})).is_ok());
+        assert_eq!(within.lock().unwrap().wakes(), 1);
+    };
+    assert!(tx.send(Acting::new(7, act)).is_ok());
+    assert_eq!(first.try_recv().ok().map(|value| value.number), Some(7));
+    let (missed, mut second) = waiting.lock().unwrap().ready();
+    assert_eq!(missed, Err(RecvError::Lagged(1)));
+    for receiver in [&mut first, &mut second] {
+        assert_eq!(receiver.try_recv().ok().map(|value| value.number), Some(8));
+    }
+    assert!(tx.is_empty());
+}
+
+#[test]
+fn a_receiver_that_blocks_waits_for_a_slow_clone() {
+    let (tx, mut first) = broadcast::channel::<Acting>(1);
+    let mut second = tx.subscribe();
+    let (begun, has_begun) = std::sync::mpsc::channel();
+    let mut threads = Vec::new();
+    let act = move || {
+        begun.send(()).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    assert!(tx.send(Acting::new(7, act)).is_ok());
+    threads.push(std::thread::spawn(move || first.try_recv().ok().map(|value| value.number)));
+    has_begun.recv().unwrap();
+    threads.push(std::thread::spawn(move || second.try_recv().ok().map(|value| value.number)));
+    for thread in threads {
+        assert_eq!(thread.join().unwrap(), Some(7));
+    }
+}
+
+#[test]
+fn a_clone_that_panics_has_taken_its_value_and_leaves_it_to_the_others() {
+    let (tx, mut first) = broadcast::channel::<Acting>(2);
+    let mut others = [tx.subscribe(), tx.subscribe()];
+    let mut first_time = true;
+    let act = move || assert!(!std::mem::replace(&mut first_time, false), "the first clone");
+    let value = Acting::new(1, act);
+    let act = Arc::downgrade(&value.act);
+    assert!(tx.send(value).is_ok());
+    assert!(tx.send(Acting::new(2, || {})).is_ok());
+    let panicked = catch_unwind(AssertUnwindSafe(|| first.try_recv().map(drop)));
+    assert!(panicked.is_err());
+    // Neither the mutex of the test's own value, which the panic poisoned.
+    act.upgrade().unwrap().clear_poison();
+    let numbers = |rx: &mut broadcast::Receiver<Acting>| {
+        std::iter::from_fn(|| rx.try_recv().ok().map(|value| value.number)).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(&mut first), [2]);
+    for other in &mut others {
+        assert_eq!(numbers(other), [1, 2]);
+    }
+    assert!(tx.is_empty() && act.upgrade().is_none());
+}
+
+/// Panics when it is dropped, if it is to.
+#[derive(Clone)]
+struct Grenade {
+    armed: bool,
+    _count: Arc<()>,
+}
+
+impl Drop for Grenade {
+    fn drop(&mut self) {
+        assert!(!self.armed, "the drop");
+    }
+}
+
+#[test]
+fn a_drop_that_panics_keeps_no_other_value() {
+    let count = Arc::new(());
+    let (tx, rx) = broadcast::channel(4);
+    for armed in [false, true, false, false] {
+        assert!(tx.send(Grenade { armed, _count: count.clone() }).is_ok());
+    }
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(rx))).is_err());
+    assert!(tx.is_empty());
+    assert_eq!(Arc::strong_count(&count), 1);
+    // A sender that overwrites such a value has sent its own.
+    let mut rx = tx.subscribe();
+    let send = |armed| tx.send(Grenade { armed, _count: count.clone() }).is_ok();
+    assert!([true, false, false, false].map(send).iter().all(|sent| *sent));
+    assert!(catch_unwind(AssertUnwindSafe(|| send(false))).is_err());
+    assert!(matches!(rx.try_recv(), Err(TryRecvError::Lagged(1))));
+    assert_eq!(std::iter::from_fn(|| rx.try_recv().ok()).count(), 4);
 }

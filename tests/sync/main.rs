@@ -3,6 +3,7 @@
 
 mod barrier;
 mod bench;
+mod blocking;
 mod broadcast;
 mod cancellation;
 mod condition;

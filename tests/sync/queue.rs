@@ -48,6 +48,23 @@ fn equals_of_a_priority_queue_come_in_the_order_of_putting() {
 }
 
 #[test]
+fn it_knows_how_full_it_is() {
+    let queue = Queue::new(2);
+    let state = || (queue.len(), queue.is_empty(), queue.is_full());
+    assert_eq!((queue.maxsize(), state()), (2, (0, true, false)));
+    queue.put_nowait(1).unwrap();
+    assert_eq!(state(), (1, false, false));
+    queue.put_nowait(2).unwrap();
+    assert_eq!(state(), (2, false, true));
+    queue.get_nowait().unwrap();
+    assert_eq!(state(), (1, false, false));
+    // Without a bound it never is.
+    let unbounded = Queue::new(0);
+    (0..1000).for_each(|n| unbounded.put_nowait(n).unwrap());
+    assert_eq!((unbounded.maxsize(), unbounded.len(), unbounded.is_full()), (0, 1000, false));
+}
+
+#[test]
 fn both_ends_wait_in_turn() {
     let queue = Queue::new(1);
     let mut getters = [task(assert_send(queue.get())), task(queue.get())];

@@ -1,7 +1,8 @@
 //! The tables of `reiver::docs`: each item stands in one, with tests that exist, and compiles.
 //!
 //! `tokio-1.54.txt` is the list of tokio's public items, taken from its documentation as JSON (features
-//! `full` and `test-util`).
+//! `full` and `test-util`). `asyncio-3.11.txt` is `asyncio.__all__` of Python 3.11, with the public names in the classes
+//! that programs use, in `AbstractEventLoop` (as `loop`) and in `subprocess.Process`.
 
 mod names;
 
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 const TOKIO: &str = include_str!("../../src/docs/tokio.md");
 const ASYNCIO: &str = include_str!("../../src/docs/asyncio.md");
 const ITEMS: &str = include_str!("tokio-1.54.txt");
+const ASYNCIO_ITEMS: &str = include_str!("asyncio-3.11.txt");
 const NAMES: &str = include_str!("names.rs");
 
 struct Row<'a> {
@@ -118,6 +120,33 @@ fn what_is_said_to_work_has_tests_that_exist() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// In one cell, "`Queue.get`, `put`" are two methods of `Queue`.
+fn with_classes(items: &[&str]) -> Vec<String> {
+    let mut class = "";
+    let full = items.iter().map(|item| match item.split_once('.') {
+        Some((before, _)) => {
+            class = before;
+            item.to_string()
+        }
+        None if class.is_empty() => item.to_string(),
+        None => format!("{class}.{item}"),
+    });
+    full.collect()
+}
+
+#[test]
+fn every_item_of_asyncio_is_in_the_table_once() {
+    let mut listed = BTreeSet::new();
+    for row in rows(ASYNCIO) {
+        for name in with_classes(&row.items) {
+            assert!(listed.insert(name.clone()), "{name} stands twice");
+        }
+    }
+    let left_out: Vec<_> = ASYNCIO_ITEMS.lines().filter(|item| !listed.contains(*item)).collect();
+    assert!(left_out.is_empty(), "not in the table: {left_out:#?}");
+    assert!(ASYNCIO_ITEMS.lines().count() > 200);
 }
 
 #[test]

@@ -1,8 +1,12 @@
-//! Runs one case on one runtime and prints its figures: `reiver-bench RUNTIME CASE`, or `list`.
+//! Runs one case on one runtime and prints its figures: `reiver-bench RUNTIME CASE`, or `list`. Some cases
+//! there are also without a runtime, to be noted beside: on crossbeam's and flume's channels, on a bare epoll
+//! loop, and in Go and Python where these are installed.
 //!
 //! `benches/compare.rs` starts it once for each round, so that no runtime inherits another's heap,
 //! threads or page tables.
 
+mod callgrind;
+mod calls;
 mod cases;
 mod measure;
 mod rt;
@@ -10,6 +14,7 @@ mod slot;
 
 use measure::Figures;
 use rt::Rt;
+use rt::reiver::Reiver;
 
 /// How many workers every runtime gets: `BENCH_WORKERS`, or 2.
 fn workers() -> usize {
@@ -21,10 +26,18 @@ fn number(text: &str) -> usize {
 }
 
 fn run<R: Rt>(name: &str) -> Figures {
-    let case = cases::all::<R>().into_iter().find(|(case, _)| *case == name);
-    let (_, case) = case.unwrap_or_else(|| panic!("no case is called {name}; see `list`"));
+    let find = |cases: Vec<cases::Case>| cases.into_iter().find(|(case, _)| *case == name);
+    assert!(find(cases::all::<Reiver>()).is_some(), "no case is called {name}; see `list`");
+    // Without figures: the runtime has no such thing.
+    let Some((_, case)) = find(cases::all::<R>()) else { return Vec::new() };
     R::start(workers());
     case()
+}
+
+/// One of those that are no runtime's.
+fn beside(cases: &[cases::Case], name: &str) -> Figures {
+    let case = cases.iter().find(|(case, _)| *case == name);
+    case.map_or_else(Vec::new, |(_, case)| case())
 }
 
 /// Keeps this process and its children on the first core it may use.
@@ -50,16 +63,21 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let figures = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["list"] => {
-            cases::all::<rt::reiver::Reiver>().iter().for_each(|(name, _)| println!("{name}"));
+            cases::all::<Reiver>().iter().for_each(|(name, _)| println!("{name}"));
             return;
         }
-        ["client", address, connections, rounds] => {
-            cases::net::client(address, number(connections), number(rounds));
+        ["client", kind, address, connections, rounds] => {
+            cases::net::client(kind, address, number(connections), number(rounds));
             return;
         }
-        ["reiver", case] => run::<rt::reiver::Reiver>(case),
+        ["reiver", case] => run::<Reiver>(case),
         ["tokio", case] => run::<rt::tokio::Tokio>(case),
         ["smol", case] => run::<rt::smol::Smol>(case),
+        ["crossbeam", case] => beside(cases::channels::CROSSBEAM, case),
+        ["flume", case] => beside(cases::channels::FLUME, case),
+        ["epoll", case] => beside(cases::net::BARE, case),
+        ["go", case] => cases::foreign::go(case),
+        ["uvloop", case] => cases::foreign::uvloop(case),
         _ => {
             eprintln!("usage: reiver-bench list | reiver-bench reiver|tokio|smol CASE");
             std::process::exit(2);

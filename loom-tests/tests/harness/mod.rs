@@ -10,7 +10,11 @@
 //!   execution, and must have met every label given to [`must_reach`].
 //! * **An end.** A model that does not finish in [`LIMIT`] fails, instead of hanging the suite.
 //!
-//! `REIVER_MODEL=thorough` raises every preemption bound by one and the limit to an hour.
+//! * **Speed.** A plain `cargo test` has room for [`QUICK`] a model, which is CPU time: a model that takes
+//!   ten times as much fails, and one that takes more says so. (A busy machine makes CPU time longer too.)
+//!
+//! `REIVER_MODEL=thorough` raises every preemption bound by one and the limit to an hour, and then goes on
+//! without a bound for [`UNBOUNDED`], which many models get through.
 //! Debugging: `cargo test -p loom-tests --test FILE NAME -- --nocapture` with `LOOM_LOG=trace`,
 //! `LOOM_LOCATION=1`, or `LOOM_CHECKPOINT_FILE=/tmp/path.json LOOM_CHECKPOINT_INTERVAL=1`, which
 //! replays the failing execution alone on the next run. `REIVER_MODEL_BACKTRACE=1` allows
@@ -18,20 +22,28 @@
 
 #![allow(dead_code, unused_imports)] // each test file uses its own part
 
+pub mod drive;
 pub mod poison;
 pub mod storms;
 
 use reiver_model::internals::primitive as facade;
+use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Write};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// How long one model may take, unless [`Model::limit`] says otherwise.
-pub const LIMIT: Duration = Duration::from_secs(180);
+pub const LIMIT: Duration = Duration::from_secs(600);
 /// Says to a child which model it is.
 const CHILD: &str = "REIVER_MODEL_CHILD";
+/// The CPU time that one model may take in a plain `cargo test`.
+pub const QUICK: Duration = Duration::from_secs(5);
+/// How long a bounded model goes on without its bound, when all is to be thorough.
+const UNBOUNDED: Duration = Duration::from_secs(60);
 /// The steps one execution may take before loom calls it endless.
 const MAX_BRANCHES: usize = 20_000;
 
@@ -42,6 +54,35 @@ pub enum Bound {
     None,
     /// The executions in which a thread that could go on is interrupted at most so often.
     Preemptions(usize),
+}
+
+impl Bound {
+    fn preemptions(self) -> Option<usize> {
+        match self {
+            Self::None => None,
+            Self::Preemptions(n) => Some(n),
+        }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => write!(f, "all"),
+            Self::Preemptions(n) => write!(f, "{n} preemptions"),
+        }
+    }
+}
+
+/// Prints a line that a plain `cargo test` shows: libtest keeps what `println!` prints to itself.
+pub(crate) fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// The CPU time of this process. That of the wall says little about a model on a busy machine.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// Checks `f` in every execution within `bound`. `name` is the name of the test that calls this.
@@ -58,7 +99,6 @@ pub struct Model<'a> {
     bound: Bound,
     shadow_loads: bool,
     frees: bool,
-    at_least: usize,
     limit: Duration,
     fails_with: Option<&'a str>,
 }
@@ -66,15 +106,7 @@ pub struct Model<'a> {
 impl<'a> Model<'a> {
     /// A model as [`model`] runs it.
     pub fn new(name: &'a str, bound: Bound) -> Self {
-        Self {
-            name,
-            bound,
-            shadow_loads: true,
-            frees: false,
-            at_least: 2,
-            limit: LIMIT,
-            fails_with: None,
-        }
+        Self { name, bound, shadow_loads: true, frees: false, limit: LIMIT, fails_with: None }
     }
 
     /// Lets loads go unannounced (see `hybrid/atomic.rs`): far fewer executions, and some of those
@@ -87,11 +119,6 @@ impl<'a> Model<'a> {
     /// ([`poison`]): there it shows uses after free that no data race gives away.
     pub fn with_frees(self) -> Self {
         Self { frees: true, ..self }
-    }
-
-    /// Demands so many executions. Only a lower bound is meaningful: counts change with compilers.
-    pub fn at_least(self, executions: usize) -> Self {
-        Self { at_least: executions, ..self }
     }
 
     /// Gives it another time.
@@ -119,7 +146,7 @@ impl<'a> Model<'a> {
         let finished = said.lines().find(|line| line.starts_with(&self.finished()));
         let verdict = finished.filter(|_| output.status.success());
         match (self.fails_with, verdict) {
-            (None, Some(line)) => println!("{line}"),
+            (None, Some(line)) => tell(line),
             (None, None) if output.status.success() => panic!(
                 "no model ran: the name given to `model` must be the test's own, modules included \
                  ({:?} is not)\n{said}",
@@ -158,43 +185,76 @@ impl<'a> Model<'a> {
 
     fn check_here(&self, f: impl Fn() + Send + Sync + 'static) {
         let thorough = std::env::var("REIVER_MODEL").is_ok_and(|value| value == "thorough");
-        let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = match self.bound {
-            Bound::None => None,
-            Bound::Preemptions(n) => Some(n + usize::from(thorough)),
+        let done = Arc::new(AtomicUsize::new(0));
+        let hour = Duration::from_secs(3600);
+        watch(if thorough { self.limit.max(hour) + UNBOUNDED } else { self.limit }, done.clone());
+        let f = Arc::new(f);
+        let bound = match self.bound {
+            Bound::Preemptions(n) if thorough => Bound::Preemptions(n + 1),
+            bound => bound,
         };
-        if std::env::var_os("LOOM_MAX_BRANCHES").is_none() {
-            builder.max_branches = MAX_BRANCHES;
-        }
-        let executions = Arc::new(AtomicUsize::new(0));
-        let limit = if thorough { self.limit.max(Duration::from_secs(3600)) } else { self.limit };
-        watch(limit, executions.clone());
+        let start = cpu_time();
+        self.explore(bound, None, &done, &f);
+        let took = cpu_time().saturating_sub(start);
 
-        facade::set_shadow_loads(self.shadow_loads);
-        facade::set_frees_are_steps(self.frees);
-        let start = Instant::now();
-        let counter = executions.clone();
-        facade::run_model(|| {
-            builder.check(move || {
-                counter.fetch_add(1, Ordering::Relaxed);
-                facade::begin_execution();
-                f();
-            });
-        });
-        let executions = executions.load(Ordering::Relaxed);
+        let executions = done.load(Ordering::Relaxed);
         let labels = std::mem::take(&mut *LABELS.lock().unwrap());
         let missed: Vec<_> = labels.iter().filter(|(_, met)| **met == 0).map(|(l, _)| l).collect();
         assert!(missed.is_empty(), "never reached in {executions} executions: {missed:?}");
         assert!(
-            executions >= self.at_least.max(2),
+            executions >= 2,
             "only {executions} executions: there is nothing to interleave, or loom does not see it"
         );
+        assert!(
+            thorough || took < 10 * QUICK,
+            "{took:.1?} of CPU time for {executions} executions, with room for {QUICK:?}: lower the bound"
+        );
+        let mut more = String::new();
+        if thorough && bound.preemptions().is_some() {
+            let all = self.explore(Bound::None, Some(UNBOUNDED), &done, &f);
+            let executions = done.load(Ordering::Relaxed) - executions;
+            let extent = if all { "all" } else { "not all" };
+            more = format!("; without a bound {executions}, {extent}");
+        }
+        if !thorough && took > QUICK {
+            more = format!("; more than {QUICK:?}");
+        }
         // On a line of its own: libtest has begun one.
         println!(
-            "\n{}{executions} executions in {:.2?}, reached {labels:?}",
+            "\n{}{executions} executions ({bound}) in {took:.2?}{more}, reached {labels:?}",
             self.finished(),
-            start.elapsed()
         );
+    }
+
+    /// Runs `f` in every execution, for at most so long, if it is said. Answers whether these were all.
+    fn explore(
+        &self,
+        bound: Bound,
+        limit: Option<Duration>,
+        done: &Arc<AtomicUsize>,
+        f: &Arc<impl Fn() + Send + Sync + 'static>,
+    ) -> bool {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = bound.preemptions();
+        if std::env::var_os("LOOM_MAX_BRANCHES").is_none() {
+            builder.max_branches = MAX_BRANCHES;
+        }
+        if limit.is_some() {
+            // loom looks at the time when it would write a checkpoint.
+            (builder.max_duration, builder.checkpoint_interval) = (limit, 100);
+        }
+        facade::set_shadow_loads(self.shadow_loads);
+        facade::set_frees_are_steps(self.frees);
+        let (done, f) = (done.clone(), f.clone());
+        let start = Instant::now();
+        facade::run_model(|| {
+            builder.check(move || {
+                done.fetch_add(1, Ordering::Relaxed);
+                facade::begin_execution();
+                f();
+            });
+        });
+        limit.is_none_or(|limit| start.elapsed() < limit)
     }
 }
 
@@ -240,5 +300,11 @@ pub mod thread {
     #[track_caller]
     pub fn spawn<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
         super::facade::thread::Builder::new().spawn(f).expect("a model can start a thread")
+    }
+
+    /// Makes what needs more stack than the model's own, as a wheel of timers does without optimisation.
+    #[track_caller]
+    pub fn made_apart<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+        spawn(f).join().unwrap()
     }
 }

@@ -29,7 +29,7 @@ pub fn storm(name: &str, body: fn()) {
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let finished = out.lines().find(|line| line.starts_with(&model.finished()));
     if let (true, Some(line)) = (output.status.success(), finished) {
-        return println!("{line}");
+        return super::tell(line);
     }
     let seed = said.lines().rev().find_map(|line| line.strip_prefix(SEED)).unwrap_or("?");
     let said: Vec<_> = said.lines().filter(|line| !line.starts_with(SEED)).collect();

@@ -3,15 +3,19 @@
 //! * `accept`: takes a connection from a listener; it is nonblocking and is not inherited by
 //!   children. On Linux that is one system call instead of two or three.
 //! * `socket`, `pipe`: a new socket and a new pipe with the same properties.
-//! * `abstract_name`, `from_abstract_name`: names of Unix sockets outside the file system.
-//! * `peer_cred`: who made the other end of a Unix stream.
+//! * `abstract_bytes`, `abstract_name`, `from_abstract_name`: names of Unix sockets outside the file system,
+//!   if the system `HAS_ABSTRACT_NAMES`.
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) use linux::{abstract_name, accept, from_abstract_name, peer_cred, pipe, socket};
+pub(super) use linux::{
+    HAS_ABSTRACT_NAMES, abstract_bytes, abstract_name, accept, from_abstract_name, pipe, socket,
+};
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 mod other;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) use other::{abstract_name, accept, from_abstract_name, peer_cred, pipe, socket};
+pub(super) use other::{
+    HAS_ABSTRACT_NAMES, abstract_bytes, abstract_name, accept, from_abstract_name, pipe, socket,
+};

@@ -1,10 +1,9 @@
 //! Other systems: the flags are set afterwards, as macOS wants it.
 
-use crate::net::unix::UCred;
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::net::{SocketAddr, UnixStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::SocketAddr;
 
 pub(in crate::net) fn accept<T: AsFd>(listener: &T) -> io::Result<(Socket, SockAddr)> {
     let (socket, address) = SockRef::from(listener).accept()?;
@@ -33,15 +32,12 @@ pub(in crate::net) fn abstract_name(_: &SocketAddr) -> Option<&[u8]> {
     None
 }
 
-pub(in crate::net) fn from_abstract_name(_: &[u8]) -> io::Result<SocketAddr> {
-    Err(io::ErrorKind::Unsupported.into())
+pub(in crate::net) const HAS_ABSTRACT_NAMES: bool = false;
+
+pub(in crate::net) fn abstract_bytes(_: &SockAddr) -> Option<&[u8]> {
+    None
 }
 
-pub(in crate::net) fn peer_cred(stream: &UnixStream) -> io::Result<UCred> {
-    let (mut uid, mut gid) = (0, 0);
-    // SAFETY: both pointers are good for one write each, and the descriptor is open.
-    match unsafe { libc::getpeereid(stream.as_raw_fd(), &mut uid, &mut gid) } {
-        0 => Ok(UCred { pid: None, uid, gid }),
-        _ => Err(io::Error::last_os_error()),
-    }
+pub(in crate::net) fn from_abstract_name(_: &[u8]) -> io::Result<SocketAddr> {
+    Err(io::ErrorKind::Unsupported.into())
 }

@@ -4,9 +4,10 @@ use super::TcpStream;
 use crate::net::addr::{self, ToSocketAddrs};
 use crate::net::methods::descriptor_traits;
 use crate::net::socket::{BACKLOG, Socket};
-use crate::net::sys;
+use crate::net::{simulated, sys};
+use crate::primitive::explore;
 use crate::reactor::{Direction, Interest, Ready};
-use socket2::{Domain, SockAddr, Type};
+use socket2::{Domain, SockAddr, SockRef, Type};
 use std::fmt;
 use std::future::ready;
 use std::io;
@@ -65,6 +66,10 @@ impl TcpListener {
     }
 
     fn bind_to(addr: SocketAddr) -> io::Result<TcpListener> {
+        if let Some(network) = simulated::network() {
+            let listener = simulated::listen(network, addr)?;
+            return explore::admit(|| Self::from_nonblocking(listener.into()));
+        }
         let socket = sys::socket(Domain::for_address(addr), Type::STREAM)?;
         socket.set_reuse_address(true)?;
         socket.bind(&addr.into())?;
@@ -131,7 +136,7 @@ impl TcpListener {
     ///
     /// Those of the operating system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.io().local_addr()
+        addr::ip(&SockRef::from(self).local_addr()?)
     }
 
     /// The time to live of the packets sent.
@@ -157,7 +162,11 @@ impl TcpListener {
 /// has written already.
 fn welcome((socket, address): (socket2::Socket, SockAddr)) -> io::Result<(TcpStream, SocketAddr)> {
     let address = addr::ip(&address)?;
-    Ok((TcpStream::accepted(socket.into())?, address))
+    let stream = match simulated::network() {
+        Some(_) => explore::admit(|| TcpStream::accepted(socket.into())),
+        None => TcpStream::accepted(socket.into()),
+    };
+    Ok((stream?, address))
 }
 
 impl TryFrom<std::net::TcpListener> for TcpListener {

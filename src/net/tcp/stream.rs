@@ -7,7 +7,8 @@ use crate::net::methods::{
     readiness_methods, try_read_methods, try_write_methods,
 };
 use crate::net::socket::{Socket, connect};
-use crate::net::sys;
+use crate::net::{simulated, sys};
+use crate::primitive::explore;
 use crate::reactor::{Direction, Interest, Ready};
 use rustix::net::RecvFlags;
 use socket2::{Domain, SockRef, Type};
@@ -22,7 +23,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// A TCP connection.
 ///
 /// It is read and written through [`AsyncRead`] and [`AsyncWrite`]; see
-/// [`AsyncReadExt`](crate::io::AsyncReadExt) and [`AsyncWriteExt`](crate::io::AsyncWriteExt).
+/// [`AsyncReadExt`](crate::io::AsyncReadExt) and [`AsyncWriteExt`](crate::io::AsyncWriteExt). So is a reference to
+/// it, as `&std::net::TcpStream` is: a stream in an `Arc` can be read by one task and written by another. Of each
+/// direction one task at a time waits by these traits; any number by [`readable`](Self::readable) and the like.
 /// Dropping it closes it.
 ///
 /// # Examples
@@ -58,6 +61,10 @@ impl TcpStream {
     /// Dropping the future gives the connection up.
     pub async fn connect<A: ToSocketAddrs>(addr: A) -> io::Result<TcpStream> {
         addr::first(addr, |addr| async move {
+            if let Some(network) = simulated::network() {
+                let stream = simulated::connect(network, addr)?;
+                return explore::admit(|| Self::accepted(stream.into()));
+            }
             let socket = sys::socket(Domain::for_address(addr), Type::STREAM)?;
             Self::connect_socket(socket, addr).await
         })
@@ -108,7 +115,7 @@ impl TcpStream {
     ///
     /// Those of the operating system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.io().local_addr()
+        addr::ip(&SockRef::from(self).local_addr()?)
     }
 
     /// The address of the other end.
@@ -117,7 +124,7 @@ impl TcpStream {
     ///
     /// Those of the operating system: `NotConnected`, if the other end is gone.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.0.io().peer_addr()
+        addr::ip(&SockRef::from(self).peer_addr()?)
     }
 
     /// Fetches the error that waits to be reported, and clears it.
@@ -185,6 +192,10 @@ impl TcpStream {
     ///
     /// Those of the operating system.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+        if simulated::network().is_some() {
+            // A simulated connection gathers nothing.
+            return Ok(());
+        }
         self.0.io().set_nodelay(nodelay)
     }
 
@@ -270,4 +281,6 @@ impl TryFrom<std::net::TcpStream> for TcpStream {
 
 async_read!(TcpStream, self => self.0);
 async_write!(TcpStream, self => self.0, self.shutdown_output());
+async_read!(&TcpStream, self => self.0);
+async_write!(&TcpStream, self => self.0, self.shutdown_output());
 descriptor_traits!(TcpStream);

@@ -9,6 +9,7 @@ use crate::net::methods::{
 use crate::net::socket::{Socket, connect};
 use crate::net::sys;
 use crate::reactor::{Direction, Interest, Ready};
+use crate::util::peer::peer;
 use socket2::{Domain, SockAddr, SockRef, Type};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -21,8 +22,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A connection between Unix sockets.
 ///
-/// It is read and written through [`AsyncRead`] and [`AsyncWrite`]. Dropping it closes it. See
-/// [`UnixListener`](super::UnixListener) for an example.
+/// It is read and written through [`AsyncRead`] and [`AsyncWrite`], and so is a reference to it: one task at a time
+/// for each direction. Dropping it closes it. See [`UnixListener`](super::UnixListener) for an example.
 pub struct UnixStream(pub(super) Socket<net::UnixStream>);
 
 impl UnixStream {
@@ -142,7 +143,7 @@ impl UnixStream {
     ///
     /// Those of the operating system.
     pub fn peer_cred(&self) -> io::Result<UCred> {
-        sys::peer_cred(self.0.io())
+        Ok(UCred::new(peer(self.0.io())?))
     }
 
     /// Fetches the error that waits to be reported, and clears it.
@@ -188,4 +189,6 @@ impl TryFrom<net::UnixStream> for UnixStream {
 
 async_read!(UnixStream, self => self.0);
 async_write!(UnixStream, self => self.0, self.shutdown_output());
+async_read!(&UnixStream, self => self.0);
+async_write!(&UnixStream, self => self.0, self.shutdown_output());
 descriptor_traits!(UnixStream);

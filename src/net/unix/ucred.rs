@@ -1,17 +1,22 @@
 //! Who is at the other end.
 
 use super::{gid_t, pid_t, uid_t};
+use crate::util::peer::Peer;
 
 /// The user, the group and, where the system tells it, the process at the other end of a Unix stream,
 /// as they were when it connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct UCred {
-    pub(in crate::net) pid: Option<pid_t>,
-    pub(in crate::net) uid: uid_t,
-    pub(in crate::net) gid: gid_t,
+    pid: Option<pid_t>,
+    uid: uid_t,
+    gid: gid_t,
 }
 
 impl UCred {
+    pub(super) fn new(peer: Peer) -> Self {
+        Self { pid: peer.process, uid: peer.user, gid: peer.group }
+    }
+
     /// The effective user.
     pub fn uid(&self) -> uid_t {
         self.uid

@@ -13,9 +13,11 @@ mod prepare;
 mod serve;
 mod stack;
 mod stop;
+mod title;
 
-pub(super) use serve::MAX_DESCRIPTORS;
+pub(super) use serve::{MAX_DESCRIPTORS, Panic, answer, panic_seen};
 pub(super) use stop::ask;
+pub(super) use title::running_job;
 
 use super::orders::{Orders, VARIABLE};
 use crate::primitive::thread;

@@ -1,11 +1,14 @@
 //! The loop of a worker: a message, a call, an answer.
 
 use super::super::blob::Blob;
+use super::super::context::JobContext;
 use super::super::error::Trouble;
 use super::super::frame::{Frame, HEAD, Head, Kind, Reader, Segment};
+use super::super::offer::Taken;
 use super::super::orders::Orders;
+use super::super::page::Page;
 use super::super::registry::{self, Entry, Message, Output};
-use super::{UNFIT, stack, stop};
+use super::{UNFIT, stack, stop, title};
 use crate::io::ReadBuf;
 use crate::primitive::{Arc, StaticMutex, clock, thread};
 use rustix::io::{Errno, retry_on_intr};
@@ -17,13 +20,14 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
-use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::process::exit;
 
 /// What the hook has seen of the job's panic.
 static PANIC: StaticMutex<Option<Panic>> = StaticMutex::new(None);
 
-type Panic = (String, String, Option<String>);
+/// Message, place, backtrace.
+pub(in crate::offload) type Panic = (String, String, Option<String>);
 
 /// Takes jobs until the parent says that it is enough, or goes away.
 pub(super) fn serve(channel: OwnedFd, orders: &Orders) -> ! {
@@ -47,6 +51,13 @@ pub(super) fn serve(channel: OwnedFd, orders: &Orders) -> ! {
         eprintln!("reiver worker: this is another program than the parent");
         exit(UNFIT)
     }
+    let mut page = match channel.page() {
+        Ok(page) => page,
+        Err(error) => {
+            eprintln!("reiver worker: no memory for offers: {error}");
+            exit(UNFIT)
+        }
+    };
     let mut alive = channel.send(hello, &Message::default());
     while alive.is_ok() {
         let frame = match channel.receive() {
@@ -57,7 +68,7 @@ pub(super) fn serve(channel: OwnedFd, orders: &Orders) -> ! {
             }
         };
         alive = match frame.head.kind {
-            Kind::Run => channel.run(frame, orders),
+            Kind::Run => channel.run(frame, &mut page, orders),
             Kind::Close => exit(0),
             other => {
                 eprintln!("reiver worker: a {other:?} is nothing for a worker");
@@ -93,7 +104,16 @@ impl Channel {
         }
     }
 
-    fn run(&mut self, frame: Frame, orders: &Orders) -> io::Result<()> {
+    /// The memory in which the parent offers jobs: the first message.
+    fn page(&mut self) -> io::Result<Page> {
+        let first = self.receive()?;
+        match (first.head.kind, self.descriptors.pop_front()) {
+            (Kind::Page, Some(descriptor)) => Page::map(descriptor),
+            _ => Err(io::Error::other("the first message is another")),
+        }
+    }
+
+    fn run(&mut self, frame: Frame, page: &mut Page, orders: &Orders) -> io::Result<()> {
         let Frame { head, payload, segments } = frame;
         let mut blobs = Vec::with_capacity(segments.len());
         for segment in segments {
@@ -105,26 +125,48 @@ impl Channel {
                 }
             });
         }
+        match page.take() {
+            Taken::Ours => {}
+            Taken::Withdrawn => {
+                // Another worker has it. What came with it goes as after a call.
+                self.recycle(blobs);
+                return Ok(());
+            }
+            Taken::Damaged => {
+                eprintln!("reiver worker: a job has written where it must not");
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        }
         let Some(entry) = Entry::at(head.function) else {
             let unknown = Head::new(Kind::Unknown, head.function, head.job, 0);
             return self.send(unknown, &Message::default());
         };
         let limited = (head.extra != 0).then(|| limit_memory(head.extra));
         stop::begins(head.job);
+        let (arguments, context) = payload.split_at(payload.len() - usize::from(head.context));
+        title::begins(JobContext::read(entry.name(), context));
         let begun = clock::now();
-        let called = catch_unwind(AssertUnwindSafe(|| entry.call(&payload, &mut blobs)));
+        let called = catch_unwind(AssertUnwindSafe(|| entry.call(arguments, &mut blobs)));
         let took = u32::try_from(begun.elapsed().as_micros()).unwrap_or(u32::MAX);
+        title::ends();
         if let Some(before) = limited {
             let _ = rustix::process::setrlimit(Resource::Data, before);
         }
-        let (kind, mut extra, message) = answer(called, orders);
+        // Apart: the lock is free when the panic's payload is dropped, which may panic again.
+        let seen = PANIC.lock().take();
+        let (kind, mut extra, message) = answer(called, orders.limit, seen);
         if orders.report_memory && kind != Kind::TooLarge {
             extra = resident_kib();
         }
         let sent = self.send(Head::new(kind, took, head.job, extra), &message);
-        let buffers = message.blobs.into_iter().chain(blobs).filter_map(Blob::reclaim);
-        buffers.for_each(|buffer| self.reader.recycle(buffer));
+        self.recycle(message.blobs.into_iter().chain(blobs));
         sent
+    }
+
+    /// Keeps a buffer of these for the next message.
+    fn recycle(&mut self, blobs: impl IntoIterator<Item = Blob>) {
+        let buffers = blobs.into_iter().filter_map(Blob::reclaim);
+        buffers.for_each(|buffer| self.reader.recycle(buffer));
     }
 
     fn send(&mut self, mut head: Head, message: &Message) -> io::Result<()> {
@@ -145,12 +187,16 @@ impl Channel {
 }
 
 /// What the parent is told of a call.
-fn answer(called: Result<Output, Box<dyn Any + Send>>, orders: &Orders) -> (Kind, u64, Message) {
+pub(in crate::offload) fn answer(
+    called: Result<Output, Box<dyn Any + Send>>,
+    limit: u64,
+    seen: Option<Panic>,
+) -> (Kind, u64, Message) {
     let text = |text: &str| Message { payload: text.into(), blobs: Vec::new() };
     match called {
         Ok(Output(Ok(message))) => {
             let size = message.len() as u64 + 8 * message.blobs.len() as u64 + HEAD as u64;
-            if size > orders.limit || message.blobs.len() > super::super::frame::MAX_SEGMENTS {
+            if size > limit || message.blobs.len() > super::super::frame::MAX_SEGMENTS {
                 return (Kind::TooLarge, size, Message::default());
             }
             (Kind::Done, 0, message)
@@ -162,7 +208,6 @@ fn answer(called: Result<Output, Box<dyn Any + Send>>, orders: &Orders) -> (Kind
             (Kind::Codec, 0, text(&format!("its result: {error}")))
         }
         Err(panic) => {
-            let seen = PANIC.lock().take();
             let (message, place, backtrace) =
                 seen.unwrap_or_else(|| (payload_text(&*panic), String::new(), None));
             // Its drop may panic again.
@@ -184,12 +229,17 @@ fn watch_panics() {
         if thread::current().id() != job || cfg!(panic = "abort") {
             return others(info);
         }
-        let backtrace = Backtrace::capture();
-        let backtrace =
-            (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
-        let place = info.location().map(ToString::to_string).unwrap_or_default();
-        *PANIC.lock() = Some((payload_text(info.payload()), place, backtrace));
+        let seen = panic_seen(info);
+        *PANIC.lock() = Some(seen);
     }));
+}
+
+/// What a hook sees of a panic.
+pub(in crate::offload) fn panic_seen(info: &PanicHookInfo<'_>) -> Panic {
+    let backtrace = Backtrace::capture();
+    let captured = backtrace.status() == BacktraceStatus::Captured;
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    (payload_text(info.payload()), place, captured.then(|| backtrace.to_string()))
 }
 
 fn payload_text(payload: &(dyn Any + Send)) -> String {

@@ -13,7 +13,7 @@
 //! else. (A read-modify-write on a second atomic, tried first, also carries what a release fence
 //! before it published, and so hides missing edges.)
 
-use super::{frees_are_steps, in_model, shadow_loads, storm};
+use super::{frees_are_steps, in_model, ledger, shadow_loads, storm};
 pub use std::sync::atomic::{Ordering, compiler_fence};
 
 /// A fence; the one way in which loom models sequential consistency.
@@ -133,8 +133,17 @@ macro_rules! common {
                 self.compare_exchange(current, new, success, failure)
             }
 
+            /// As std's.
+            #[track_caller]
+            pub fn store(&self, value: $value, order: Ordering) {
+                storm::point();
+                match &self.0 {
+                    Either::Real(a) => a.store(value, order),
+                    Either::Model(a) => a.value.store(value, order),
+                }
+            }
+
             forward! {
-                store(value: $value, order: Ordering) -> ();
                 swap(value: $value, order: Ordering) -> $value;
                 compare_exchange(
                     current: $value, new: $value, success: Ordering, failure: Ordering
@@ -162,7 +171,7 @@ macro_rules! common {
     };
 }
 
-/// Methods that both sides have under one name.
+/// Methods that both sides have under one name: the read-modify-writes.
 macro_rules! forward {
     ($($method:ident($($arg:ident: $ty:ty),*) -> $ret:ty;)*) => {
         $(
@@ -170,6 +179,7 @@ macro_rules! forward {
             #[track_caller]
             pub fn $method(&self, $($arg: $ty),*) -> $ret {
                 storm::point();
+                ledger::change(self, 1);
                 match &self.0 {
                     Either::Real(a) => a.$method($($arg),*),
                     Either::Model(a) => a.value.$method($($arg),*),

@@ -13,7 +13,7 @@
 //! operations: they differ in nothing that one thread can see.
 
 use super::atomic::{AtomicUsize, Ordering::Relaxed};
-use super::{Mutex, MutexGuard, in_model, storm};
+use super::{Mutex, MutexGuard, in_model, ledger, storm};
 use crossbeam_deque as real;
 pub use crossbeam_deque::Steal;
 use std::collections::VecDeque;
@@ -104,6 +104,15 @@ fn step<Q>(queue: &Q) -> &Q {
 fn attempt<T>(steal: impl FnOnce() -> Steal<T>) -> Steal<T> {
     storm::point();
     if storm::mishap() { Steal::Retry } else { steal() }
+}
+
+/// What was taken out of a real injector.
+#[track_caller]
+fn taken<T>(injector: &real::Injector<T>, steal: Steal<T>) -> Steal<T> {
+    if steal.is_success() {
+        ledger::change(injector, 1);
+    }
+    steal
 }
 
 /// The owner's half of a first-in first-out deque.
@@ -273,7 +282,10 @@ impl<T> Injector<T> {
     #[track_caller]
     pub fn push(&self, item: T) {
         match &self.0 {
-            InjectorKind::Real(injector) => step(injector).push(item),
+            InjectorKind::Real(injector) => {
+                ledger::change(&**injector, 1);
+                step(injector).push(item);
+            }
             InjectorKind::Double(queue) => queue.extend([item]),
         }
     }
@@ -282,7 +294,7 @@ impl<T> Injector<T> {
     #[track_caller]
     pub fn steal(&self) -> Steal<T> {
         match &self.0 {
-            InjectorKind::Real(injector) => attempt(|| injector.steal()),
+            InjectorKind::Real(injector) => taken(injector, attempt(|| injector.steal())),
             InjectorKind::Double(queue) => first(queue.steal(|_| 1)),
         }
     }
@@ -293,7 +305,7 @@ impl<T> Injector<T> {
         assert!(limit > 0, "a batch of nothing");
         match (&self.0, &dest.0) {
             (InjectorKind::Real(injector), WorkerKind::Real(dest)) => {
-                attempt(|| injector.steal_batch_with_limit_and_pop(dest, limit))
+                taken(injector, attempt(|| injector.steal_batch_with_limit_and_pop(dest, limit)))
             }
             (InjectorKind::Real(_), WorkerKind::Double(_)) => {
                 panic!("an injector made outside the model is stolen from inside it")

@@ -46,9 +46,15 @@ pub trait Explorer {
     fn cancels(&self) -> bool;
     /// What this is, with its article.
     fn name(&self) -> &'static str;
+    /// The number of the network that its sockets are in, if it has one.
+    fn network(&self) -> Option<u64> {
+        None
+    }
 }
 
 std::thread_local! {
+    /// Whether what [`forbid`] refuses is let through.
+    static ADMITTED: Cell<bool> = const { Cell::new(false) };
     /// How many parts are being run that are not interleaved.
     static DEPTH: Cell<u32> = const { Cell::new(0) };
     static AT_END: RefCell<Vec<Box<dyn FnOnce()>>> = const { RefCell::new(Vec::new()) };
@@ -136,8 +142,33 @@ pub fn reached(label: &'static str) {
 /// Inside an exploration, with `what`: what there is, and what to do instead.
 #[track_caller]
 pub fn forbid(what: &str) {
-    if let Some(explorer) = current() {
+    if let Some(explorer) = current().filter(|_| !ADMITTED.get()) {
         panic!("{what} cannot be part of {}", explorer.name());
+    }
+}
+
+/// Runs `f`, for which the real world is what is explored.
+pub fn admit<R>(f: impl FnOnce() -> R) -> R {
+    let before = ADMITTED.replace(true);
+    let result = f();
+    ADMITTED.set(before);
+    result
+}
+
+/// The network of the exploration on this thread.
+pub fn network() -> Option<u64> {
+    current().and_then(|explorer| explorer.network())
+}
+
+/// How many of `most` bytes are moved: all, one, or half.
+pub fn short(most: usize) -> usize {
+    if most < 2 {
+        return most;
+    }
+    match current().map_or(0, |explorer| explorer.pick(Pick::Short, 3)) {
+        0 => most,
+        1 => 1,
+        _ => most.div_ceil(2),
     }
 }
 
@@ -207,12 +238,19 @@ pub fn stop_exploring() {
     }
 }
 
-/// Since when a watch runs, and since when what it watches stands still.
+/// What does not move for so long is blocked.
+pub const STILL: Duration = Duration::from_millis(LOOK.as_millis() as u64 * STILL_LOOKS as u64);
+/// The same in looks of a watch.
+pub const STILL_LOOKS: u32 = 50;
+/// How often a watch looks.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Since when a watch runs, and how long what it watches stands still.
 #[derive(Debug)]
 pub struct Since {
     start: Instant,
-    moved: Instant,
     last: u64,
+    looks: u32,
 }
 
 impl Since {
@@ -221,22 +259,21 @@ impl Since {
         self.start.elapsed()
     }
 
-    /// How long `count` has been what it is.
-    pub fn elapsed_still(&mut self, count: u64) -> Duration {
-        if self.last != count {
-            (self.last, self.moved) = (count, Instant::now());
-        }
-        self.moved.elapsed()
+    /// Whether `count`, which is asked for at each look, has been what it is for [`STILL`]. In looks
+    /// rather than by the clock: a process that had no CPU did not look either.
+    pub fn stands_still(&mut self, count: u64) -> bool {
+        self.looks = if self.last == count { self.looks + 1 } else { 0 };
+        self.last = count;
+        self.looks >= STILL_LOOKS
     }
 }
 
 /// Calls `look` every tenth of a second, on an OS thread of its own, until the process ends.
 pub fn watch(mut look: impl FnMut(&mut Since) + Send + 'static) {
-    let now = Instant::now();
-    let mut since = Since { start: now, moved: now, last: 0 };
+    let mut since = Since { start: Instant::now(), last: 0, looks: 0 };
     std::thread::spawn(move || {
         loop {
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(LOOK);
             look(&mut since);
         }
     });

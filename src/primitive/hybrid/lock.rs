@@ -3,7 +3,7 @@
 //! The value always stands in a parking_lot mutex. Inside a model a loom lock is taken before it, so
 //! the inner one is never contended there, and that also allows unsized values.
 
-use super::{in_model, storm};
+use super::{in_model, ledger, storm};
 use std::ops::{Deref, DerefMut};
 
 /// What a coroutine says instead of waiting for another one of the same OS thread.
@@ -89,11 +89,13 @@ impl<T: ?Sized> Mutex<T> {
         (&raw const self.value).cast::<()>().addr()
     }
 
+    #[track_caller]
     fn guard<'a>(
         &self,
         value: parking_lot::MutexGuard<'a, T>,
         model: Option<loom::sync::MutexGuard<'a, ()>>,
     ) -> MutexGuard<'a, T> {
+        ledger::change(&self.value, 2);
         MutexGuard { value, _model: model, _storm: storm::Unlock(self.address()) }
     }
 

@@ -29,6 +29,7 @@ mod cell;
 pub mod clock;
 pub mod deque;
 pub mod explore;
+pub mod ledger;
 mod local;
 mod lock;
 pub mod poll;
@@ -37,6 +38,8 @@ pub mod thread;
 pub(crate) mod watch;
 
 pub use super::real::StaticMutex;
+#[allow(unused_imports)] // without workers nobody shares memory
+pub(crate) use super::real::bare;
 pub(crate) use super::real::ticks;
 pub use cell::UnsafeCell;
 pub(crate) use local::local;

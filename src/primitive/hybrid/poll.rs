@@ -118,6 +118,14 @@ impl Poller {
         }
     }
 
+    /// The descriptors that are watched, for listings; none if the system does not tell.
+    pub fn watched(&self) -> Vec<RawFd> {
+        match &self.0 {
+            Kind::Real(poller) => poller.watched(),
+            Kind::Model(state) => state.lock().watched.keys().copied().collect(),
+        }
+    }
+
     /// Replaces `events` by the edges since the last wait. Blocks until there is one, a
     /// [`notify`](Self::notify), or the end of `timeout` (`None`: for ever).
     ///

@@ -21,6 +21,12 @@ pub(crate) mod atomic {
     };
 }
 
+/// Atomics as the machine has them, for memory that another process sees too. Models do not see them.
+pub(crate) mod bare {
+    #[allow(unused_imports)] // without workers nobody shares memory
+    pub(crate) use std::sync::atomic::AtomicU64;
+}
+
 /// Constructors for statics. What they make is never seen by a model.
 pub(crate) mod fixed {
     pub(crate) const fn mutex<T>(value: T) -> super::Mutex<T> {
@@ -34,8 +40,9 @@ pub(crate) mod fixed {
 
 /// Threads; [`park`](thread::park) is the one way to block.
 pub(crate) mod thread {
+    #[allow(unused_imports)] // `ThreadId`: of the feature `offload`
     pub(crate) use std::thread::{
-        Builder, JoinHandle, Thread, current, park, park_timeout, yield_now,
+        Builder, JoinHandle, Thread, ThreadId, current, park, park_timeout, yield_now,
     };
 
     /// A number that differs between threads, mostly: the address of the stack.

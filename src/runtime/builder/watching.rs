@@ -1,6 +1,7 @@
 //! What a runtime tells about itself, where somebody asks for it.
 
 use super::Builder;
+use std::path::PathBuf;
 use std::time::Duration;
 
 impl Builder {
@@ -34,9 +35,12 @@ impl Builder {
 
     /// Whether the runtime keeps a record of each task, for [`Handle::dump`](crate::runtime::Handle::dump): its parent, how
     /// often and how long it was polled, since when it waits, and for which socket, lock, timer or task. By
-    /// default it does not, and a listing shows only what kind of thing a task waits for.
+    /// default it does not, and a listing shows only what kind of thing a task waits for. The histograms
+    /// [`poll_time`](crate::runtime::RuntimeMetrics::poll_time) and
+    /// [`schedule_latency`](crate::runtime::RuntimeMetrics::schedule_latency) come from these records.
     ///
-    /// It costs each poll some 50 ns, each wake-up 25, and each task 80 bytes.
+    /// It costs each poll some 60 ns, each wake-up 25, and each task 80 bytes. (In instructions of both: 445, of which
+    /// 88 are the histograms'. Without records they cost none.)
     ///
     /// # Examples
     ///
@@ -72,6 +76,38 @@ impl Builder {
         self
     }
 
+    /// Where the [flight recorder](Self::flight_recorder) is written by itself when something happens: a worker is
+    /// rescued, a slow poll or blocking job is reported, a task panics, or the process gets the signal of
+    /// [`dump_on_signal`](Self::dump_on_signal). By default it is where the environment variable `REIVER_TRACE`
+    /// says; and without that it is written only by [`write_trace`](crate::runtime::Handle::write_trace).
+    ///
+    /// `path` is a directory and the beginning of the files' names: `/var/log/raid` becomes
+    /// `/var/log/raid-PID-NUMBER-REASON.json`, where the reason is `rescue`, `slow-poll`, `panic` or `signal`. The
+    /// directory is made if it is not there. There is one file in 10 seconds for each reason but the signal, and
+    /// the last 16 of a runtime are kept. A file is there when it is whole. Its events are those of the
+    /// moment; it is written on a thread of the pool for blocking jobs.
+    ///
+    /// Without `flight_recorder` there is one of 4096 events.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use reiver::runtime::Builder;
+    /// let directory = std::env::temp_dir().join(format!("reiver-doc-{}", std::process::id()));
+    /// let runtime = Builder::new_multi_thread().trace_files(directory.join("raid")).build()?;
+    /// assert!(runtime.block_on(runtime.spawn(async { panic!("what led here?") })).is_err());
+    /// // Waits for the file.
+    /// drop(runtime);
+    /// let mut files = std::fs::read_dir(&directory)?.map(|file| file.unwrap().file_name());
+    /// assert!(files.any(|file| file.to_str().unwrap().ends_with("-panic.json")));
+    /// # std::fs::remove_dir_all(directory)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn trace_files(&mut self, path: impl Into<PathBuf>) -> &mut Self {
+        self.trace_files = Some(path.into());
+        self
+    }
+
     /// Whether the runtime shows its tasks to the program `reiver` (`cargo install reiver`) and to
     /// [`inspect`](crate::runtime::inspect): `reiver ps PID`, `reiver pstree PID`. By default it does if the environment
     /// variable `REIVER_DEBUG` is `1`. [Records](Self::task_records) of the tasks are kept then too.
@@ -84,7 +120,8 @@ impl Builder {
     }
 
     /// A signal on which the runtime writes a table of its tasks to stderr, even when all workers are stuck.
-    /// What the system does by default on that signal is off from then on. By default there is none.
+    /// What the system does by default on that signal is off from then on. By default there is none. With
+    /// [`trace_files`](Self::trace_files) the flight recorder is written too.
     ///
     /// # Examples
     ///

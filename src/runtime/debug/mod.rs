@@ -15,18 +15,13 @@
 //! Rejected: HTTP on a port (any user of the machine, and any web page, could ask); a task of the runtime's own
 //! (it would wait behind what it is to show); a format for programs (`Handle::dump` is there for them).
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-#[path = "peer_linux.rs"]
-mod peer;
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-#[path = "peer_other.rs"]
-mod peer;
 mod text;
 
 use super::Handle;
 use crate::primitive::{Arc, clock, thread};
-use crate::scheduler::Shared;
+use crate::scheduler::{Shared, Trigger};
 use crate::util::abort::AbortOnUnwind;
+use crate::util::peer::peer;
 use rustix::event::{PollFd, PollFlags, poll};
 use signal_hook_registry::SigId;
 use std::fs::{self, DirBuilder};
@@ -172,6 +167,7 @@ impl Server {
             let handle = Handle::new(shared);
             if is_asked {
                 eprint!("{}", text::table(&handle));
+                handle.shared().trigger_here(Trigger::Signal);
             }
             let client = self.listener.as_ref().and_then(|listener| listener.accept().ok());
             if let Some((client, _)) = client {
@@ -188,7 +184,7 @@ fn is_admitted(user: u32) -> bool {
 }
 
 fn serve(mut client: UnixStream, handle: &Handle) -> io::Result<()> {
-    if !is_admitted(peer::user(&client)?) {
+    if !is_admitted(peer(&client)?.user) {
         return Ok(());
     }
     client.set_nonblocking(false)?;
@@ -291,7 +287,7 @@ mod tests {
         assert!(is_admitted(me));
         assert!(!is_admitted(me + 1) && !is_admitted(u32::MAX) && (me == 0 || !is_admitted(0)));
         let (here, _there) = UnixStream::pair().unwrap();
-        assert_eq!(peer::user(&here).unwrap(), me);
+        assert_eq!(peer(&here).unwrap().user, me);
     }
 
     #[test]

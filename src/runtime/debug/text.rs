@@ -1,7 +1,7 @@
 //! Tasks as text for people: a table and a tree.
 
 use super::Handle;
-use crate::runtime::{BlockingJob, TaskInfo};
+use crate::runtime::{BlockingJob, OffloadJob, TaskInfo};
 use crate::task::{Id, Phase};
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ macro_rules! put {
     ($text:expr, $($part:tt)*) => { _ = write!($text, $($part)*) };
 }
 
-/// All tasks in the order of their ids, then the blocking jobs.
+/// All tasks in the order of their ids, then the blocking jobs and those of worker processes.
 pub(super) fn table(handle: &Handle) -> String {
     const HEAD: [&str; 7] =
         ["ID", "STATE", "FOR", "POLLS", "BUSY", "PARENT", "NAME, PLACE AND WAIT"];
@@ -22,9 +22,11 @@ pub(super) fn table(handle: &Handle) -> String {
     let mut rows = vec![HEAD.map(str::to_owned)];
     rows.extend(tasks.iter().map(row));
     rows.extend(jobs.iter().map(job_row));
+    let away = handle.offload_jobs();
+    rows.extend(away.iter().map(offload_row));
     let widths: [usize; 6] =
         std::array::from_fn(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0));
-    let mut text = head(handle, &tasks, &jobs);
+    let mut text = head(handle, &tasks, &jobs, &away);
     for row in rows {
         for (cell, width) in row.iter().zip(widths) {
             put!(text, "{cell:>width$}  ");
@@ -34,7 +36,7 @@ pub(super) fn table(handle: &Handle) -> String {
     text
 }
 
-fn head(handle: &Handle, tasks: &[TaskInfo], jobs: &[BlockingJob]) -> String {
+fn head(handle: &Handle, tasks: &[TaskInfo], jobs: &[BlockingJob], away: &[OffloadJob]) -> String {
     let metrics = handle.metrics();
     let mut text = format!(
         "process {}: {} tasks, {} blocking jobs, {} workers",
@@ -43,6 +45,9 @@ fn head(handle: &Handle, tasks: &[TaskInfo], jobs: &[BlockingJob]) -> String {
         jobs.len(),
         metrics.num_workers(),
     );
+    if !away.is_empty() {
+        put!(text, ", {} offload jobs", away.len());
+    }
     match metrics.num_stuck_workers() {
         0 => {}
         stuck => put!(text, " ({stuck} stuck)"),
@@ -100,13 +105,28 @@ fn job_row(job: &BlockingJob) -> [String; 7] {
     [id, state.to_owned(), time(job.age()), polls, busy, parent, place(job.task())]
 }
 
-/// Each task below the one that spawned it, and below it the blocking job that it waits for.
+fn offload_row(job: &OffloadJob) -> [String; 7] {
+    let state = if job.age().is_some() { "offload" } else { "queued" };
+    let [id, polls, busy] = ["-", "-", "-"].map(str::to_owned);
+    let mut what = job.function().to_owned();
+    if let Some(name) = job.name() {
+        put!(what, " {name:?}");
+    }
+    if let Some(worker) = job.worker() {
+        put!(what, ": in worker {worker}");
+    }
+    [id, state.to_owned(), time(job.age()), polls, busy, number(job.task()), what]
+}
+
+/// Each task below the one that spawned it, and below it the blocking jobs and those of worker processes that it
+/// waits for.
 pub(super) fn tree(handle: &Handle) -> String {
     let mut tasks = handle.dump();
     tasks.sort_by_key(TaskInfo::id);
     let jobs = handle.blocking_jobs();
-    let mut text = head(handle, &tasks, &jobs);
-    let forest = Forest::new(&tasks, &jobs);
+    let away = handle.offload_jobs();
+    let mut text = head(handle, &tasks, &jobs, &away);
+    let forest = Forest::new(&tasks, &jobs, &away);
     let mut open = Vec::new();
     // Not by recursion: a chain of tasks may be longer than this thread's stack.
     open.extend(
@@ -118,7 +138,8 @@ pub(super) fn tree(handle: &Handle) -> String {
         // Deeper than this is a chain; it goes on below each other.
         let below =
             if indent.chars().count() < 60 { format!("{indent}{below}") } else { indent.clone() };
-        let children = forest.children.get(&forest.id(node)).map_or(&[][..], |found| found);
+        let children = forest.id(node).and_then(|id| forest.children.get(&id));
+        let children = children.map_or(&[][..], |found| found);
         let children = children.iter().rev().enumerate();
         open.extend(children.map(|(i, child)| (*child, below.clone(), i == 0)));
     }
@@ -129,20 +150,22 @@ pub(super) fn tree(handle: &Handle) -> String {
 enum Node {
     Task(usize),
     Job(usize),
+    Away(usize),
 }
 
 struct Forest<'a> {
     tasks: &'a [TaskInfo],
     jobs: &'a [BlockingJob],
+    away: &'a [OffloadJob],
     roots: Vec<Node>,
     children: HashMap<Id, Vec<Node>>,
 }
 
 impl<'a> Forest<'a> {
-    fn new(tasks: &'a [TaskInfo], jobs: &'a [BlockingJob]) -> Self {
+    fn new(tasks: &'a [TaskInfo], jobs: &'a [BlockingJob], away: &'a [OffloadJob]) -> Self {
         let live: HashMap<Id, usize> =
             tasks.iter().enumerate().map(|(i, task)| (task.id(), i)).collect();
-        let mut forest = Self { tasks, jobs, roots: Vec::new(), children: HashMap::new() };
+        let mut forest = Self { tasks, jobs, away, roots: Vec::new(), children: HashMap::new() };
         for (i, task) in tasks.iter().enumerate() {
             forest.put(Node::Task(i), task.parent().filter(|parent| live.contains_key(parent)));
         }
@@ -150,6 +173,9 @@ impl<'a> Forest<'a> {
             tasks.iter().filter_map(|task| Some((task.waiting()?.task()?, task.id()))).collect();
         for (i, job) in jobs.iter().enumerate() {
             forest.put(Node::Job(i), waiters.get(&job.task().id()).copied());
+        }
+        for (i, job) in away.iter().enumerate() {
+            forest.put(Node::Away(i), job.task().filter(|task| live.contains_key(task)));
         }
         forest
     }
@@ -161,16 +187,18 @@ impl<'a> Forest<'a> {
         }
     }
 
-    fn id(&self, node: Node) -> Id {
+    fn id(&self, node: Node) -> Option<Id> {
         match node {
-            Node::Task(i) => self.tasks[i].id(),
-            Node::Job(i) => self.jobs[i].task().id(),
+            Node::Task(i) => Some(self.tasks[i].id()),
+            Node::Job(i) => Some(self.jobs[i].task().id()),
+            Node::Away(_) => None,
         }
     }
 
     fn line(&self, node: Node) -> String {
         match node {
             Node::Job(i) => self.jobs[i].to_string(),
+            Node::Away(i) => self.away[i].to_string(),
             Node::Task(i) => {
                 let task = &self.tasks[i];
                 let mut line = format!("task {} {}: ", task.id(), place(task));

@@ -173,6 +173,33 @@ impl<T> Sender<T> {
         Ok(OwnedPermit::new(self))
     }
 
+    /// As [`reserve`](Self::reserve), for code that is not async: blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// If the receiver is closed or dropped.
+    pub fn blocking_reserve(&self) -> Result<Permit<'_, T>, SendError<()>> {
+        block_on(self.reserve())
+    }
+
+    /// As [`reserve_many`](Self::reserve_many), for code that is not async: blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// If the receiver is closed or dropped, or there never are so many places.
+    pub fn blocking_reserve_many(&self, n: usize) -> Result<PermitIterator<'_, T>, SendError<()>> {
+        block_on(self.reserve_many(n))
+    }
+
+    /// As [`reserve_owned`](Self::reserve_owned), for code that is not async: blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// If the receiver is closed or dropped.
+    pub fn blocking_reserve_owned(self) -> Result<OwnedPermit<T>, SendError<()>> {
+        block_on(self.reserve_owned())
+    }
+
     /// Reserves a place if there is one and nobody waits.
     ///
     /// # Errors

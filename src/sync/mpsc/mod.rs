@@ -65,6 +65,9 @@ macro_rules! common_methods {
             ///
             /// [`TryRecvError::Empty`] if one may still come, [`TryRecvError::Disconnected`] if not.
             pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
+                if crate::primitive::explore::refuses() {
+                    return Err(TryRecvError::Empty);
+                }
                 self.rx.try_recv()
             }
 
@@ -141,6 +144,11 @@ macro_rules! common_methods {
             /// Nothing is lost by dropping the future.
             pub async fn closed(&self) {
                 self.tx.closed().await;
+            }
+
+            /// As [`closed`](Self::closed), for code that is not async: blocks the thread.
+            pub fn blocking_closed(&self) {
+                block_on(self.closed());
             }
 
             /// Whether the receiver is closed or dropped.

@@ -87,6 +87,11 @@ impl<T> Sender<T> {
         poll_fn(|cx| self.poll_closed(cx)).await;
     }
 
+    /// As [`closed`](Self::closed), for code that is not async: blocks the thread.
+    pub fn blocking_closed(&mut self) {
+        block_on(self.closed());
+    }
+
     /// Whether the receiver is closed or dropped.
     pub fn is_closed(&self) -> bool {
         self.shared().state().is_closed()

@@ -12,7 +12,7 @@ pub use owned::{OwnedRwLockMappedWriteGuard, OwnedRwLockReadGuard, OwnedRwLockWr
 use super::TryLockError;
 use super::blocking::block_on;
 use super::guard::{Hold, Lock, OwnedHold};
-use super::permits::Permits;
+use super::permits::{Acquire, Permits};
 use crate::primitive::Arc;
 use crate::util::note::WaitKind;
 use std::cell::UnsafeCell;
@@ -83,6 +83,18 @@ impl<T> RwLock<T> {
         Self { permits, readers, value: UnsafeCell::new(value) }
     }
 
+    /// Gives it a name, which the reports of [`sync::debug`](crate::sync::debug) show beside its type. It is a reference to a
+    /// literal, and takes no time when the lock is used.
+    ///
+    /// ```
+    /// # use reiver::sync::RwLock;
+    /// let names = RwLock::new(vec!["a"]).named(&"names");
+    /// ```
+    pub const fn named(mut self, name: &'static &'static str) -> Self {
+        self.permits.set_name(name);
+        self
+    }
+
     /// Takes the value out.
     pub fn into_inner(self) -> T {
         self.value.into_inner()
@@ -96,7 +108,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// Dropping the future loses nothing but its place in the queue.
     pub async fn read(&self) -> RwLockReadGuard<'_, T> {
-        self.take(1).await;
+        let _ = self.take(1).await;
         self.read_guard()
     }
 
@@ -106,7 +118,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// Dropping the future loses nothing but its place in the queue.
     pub async fn write(&self) -> RwLockWriteGuard<'_, T> {
-        self.take(self.all()).await;
+        let _ = self.take(self.all()).await;
         self.write_guard()
     }
 
@@ -116,7 +128,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// Dropping the future loses nothing but its place in the queue.
     pub async fn read_owned(self: Arc<Self>) -> OwnedRwLockReadGuard<T> {
-        self.take(1).await;
+        let _ = self.take(1).await;
         OwnedRwLockReadGuard::new(self.pointer(), OwnedHold::new(self, 1))
     }
 
@@ -127,7 +139,7 @@ impl<T: ?Sized> RwLock<T> {
     /// Dropping the future loses nothing but its place in the queue.
     pub async fn write_owned(self: Arc<Self>) -> OwnedRwLockWriteGuard<T> {
         let all = self.all();
-        self.take(all).await;
+        let _ = self.take(all).await;
         OwnedRwLockWriteGuard::new(self.pointer(), OwnedHold::new(self, all))
     }
 
@@ -174,12 +186,27 @@ impl<T: ?Sized> RwLock<T> {
 
     /// As [`read`](Self::read), for code that is not async: blocks the thread.
     pub fn blocking_read(&self) -> RwLockReadGuard<'_, T> {
-        block_on(self.read())
+        self.blocking_take(1);
+        self.read_guard()
     }
 
     /// As [`write`](Self::write), for code that is not async: blocks the thread.
     pub fn blocking_write(&self) -> RwLockWriteGuard<'_, T> {
-        block_on(self.write())
+        self.blocking_take(self.all());
+        self.write_guard()
+    }
+
+    /// As [`read_owned`](Self::read_owned), for code that is not async: blocks the thread.
+    pub fn blocking_read_owned(self: Arc<Self>) -> OwnedRwLockReadGuard<T> {
+        self.blocking_take(1);
+        OwnedRwLockReadGuard::new(self.pointer(), OwnedHold::new(self, 1))
+    }
+
+    /// As [`write_owned`](Self::write_owned), for code that is not async: blocks the thread.
+    pub fn blocking_write_owned(self: Arc<Self>) -> OwnedRwLockWriteGuard<T> {
+        let all = self.all();
+        self.blocking_take(all);
+        OwnedRwLockWriteGuard::new(self.pointer(), OwnedHold::new(self, all))
     }
 
     /// The value, which nobody else can reach.
@@ -191,10 +218,16 @@ impl<T: ?Sized> RwLock<T> {
         self.readers as usize
     }
 
-    async fn take(&self, n: usize) {
-        // The permits of a lock are never closed.
-        let taken = self.permits.acquire(n, WaitKind::RwLock).await;
-        debug_assert!(taken.is_ok());
+    /// The permits of a lock are never closed, so there is no error.
+    fn take(&self, n: usize) -> Acquire<'_> {
+        self.permits.acquire(n, WaitKind::RwLock)
+    }
+
+    fn blocking_take(&self, n: usize) {
+        // What is free needs no poll.
+        if self.permits.take_free(n).is_err() {
+            let _ = block_on(self.take(n));
+        }
     }
 
     fn try_take(&self, n: usize) -> Result<(), TryLockError> {

@@ -7,8 +7,9 @@ pub use pool::{Builder, Pool};
 pub use stop::{StopToken, stop_requested};
 
 use super::spawn::in_runtime;
-use crate::blocking::Refused;
+use crate::blocking::{self, Refused};
 use crate::primitive::Arc;
+use crate::scheduler::Shared;
 use crate::task::JoinHandle;
 use std::fmt;
 use std::panic::Location;
@@ -74,19 +75,30 @@ where
     R: Send + 'static,
 {
     let location = Location::caller();
-    in_runtime(|runtime| {
-        if runtime.is_explored() {
-            return Ok(runtime.spawn_blocking(f, None, location));
+    in_runtime(|runtime| try_spawn_in(runtime, &runtime.pool, f, location))
+}
+
+fn try_spawn_in<F, R>(
+    runtime: &Arc<Shared>,
+    pool: &blocking::Pool,
+    f: F,
+    location: &'static Location<'static>,
+) -> Result<JoinHandle<R>, TrySpawnBlockingError<F>>
+where
+    F: FnOnce() -> R + Send + 'static,
+    R: Send + 'static,
+{
+    if runtime.is_explored() {
+        return Ok(runtime.spawn_blocking(f, None, location));
+    }
+    let spec = runtime.blocking_spec(None, location);
+    let announced = spec.announced;
+    let spawned = pool.try_spawn(spec, f).inspect_err(|_| {
+        if announced {
+            runtime.release_clock();
         }
-        let spec = runtime.blocking_spec(None, location);
-        let announced = spec.announced;
-        runtime.pool.try_spawn(spec, f).inspect_err(|_| {
-            if announced {
-                runtime.release_clock();
-            }
-        })
-    })
-    .map_err(TrySpawnBlockingError)
+    });
+    spawned.map_err(TrySpawnBlockingError)
 }
 
 /// As [`spawn_blocking`], after waiting until the pool's queue has room.
@@ -113,11 +125,24 @@ where
     R: Send + 'static,
 {
     let runtime = in_runtime(Arc::clone);
+    submit_in(&runtime, &runtime.pool, f, Location::caller()).await
+}
+
+async fn submit_in<F, R>(
+    runtime: &Arc<Shared>,
+    pool: &blocking::Pool,
+    f: F,
+    location: &'static Location<'static>,
+) -> JoinHandle<R>
+where
+    F: FnOnce() -> R + Send + 'static,
+    R: Send + 'static,
+{
     if runtime.is_explored() {
-        return runtime.spawn_blocking(f, None, Location::caller());
+        return runtime.spawn_blocking(f, None, location);
     }
-    let place = runtime.pool.place().await;
-    match place.spawn(runtime.blocking_spec(None, Location::caller()), f) {
+    let place = pool.place().await;
+    match place.spawn(runtime.blocking_spec(None, location), f) {
         Ok(handle) => handle,
         Err(refused) => panic!("{refused}"),
     }

@@ -1,7 +1,7 @@
 //! Pools for blocking jobs beside the runtime's, with limits of their own: work of one kind that must not take
 //! all threads from the others.
 
-use super::TrySpawnBlockingError;
+use super::{TrySpawnBlockingError, submit_in, try_spawn_in};
 use crate::blocking::{self, Config, Running};
 use crate::primitive::Arc;
 use crate::runtime::{Handle, blocking_pool};
@@ -146,14 +146,7 @@ impl Pool {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        let shared = self.runtime.shared();
-        if shared.is_explored() {
-            return shared.spawn_blocking(f, name, location);
-        }
-        match self.pool.spawn(shared.blocking_spec(name, location), f) {
-            Ok(handle) => handle,
-            Err(refused) => panic!("{refused}"),
-        }
+        self.runtime.shared().spawn_blocking_in(&self.pool, f, name, location)
     }
 
     /// As [`spawn`](Self::spawn), unless the queue is full: then the closure comes back.
@@ -168,18 +161,7 @@ impl Pool {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        let shared = self.runtime.shared();
-        if shared.is_explored() {
-            return Ok(shared.spawn_blocking(f, None, Location::caller()));
-        }
-        let spec = shared.blocking_spec(None, Location::caller());
-        let announced = spec.announced;
-        let spawned = self.pool.try_spawn(spec, f).inspect_err(|_| {
-            if announced {
-                shared.release_clock();
-            }
-        });
-        spawned.map_err(TrySpawnBlockingError)
+        try_spawn_in(self.runtime.shared(), &self.pool, f, Location::caller())
     }
 
     /// As [`spawn`](Self::spawn), after waiting until the queue has room.
@@ -196,15 +178,7 @@ impl Pool {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        let shared = self.runtime.shared();
-        if shared.is_explored() {
-            return shared.spawn_blocking(f, None, Location::caller());
-        }
-        let place = self.pool.place().await;
-        match place.spawn(shared.blocking_spec(None, Location::caller()), f) {
-            Ok(handle) => handle,
-            Err(refused) => panic!("{refused}"),
-        }
+        submit_in(self.runtime.shared(), &self.pool, f, Location::caller()).await
     }
 
     /// Waits until the queue has room, runs `f`, and gives its result.

@@ -56,6 +56,28 @@ pub fn round_trip<R: Rt>() -> Figures {
     })
 }
 
+/// Four threads outside, each with 5,000 empty jobs at once.
+pub fn submitters<R: Rt>() -> Figures {
+    const EACH: usize = 5_000;
+    let watch = Stopwatch::start();
+    let submit = || {
+        let jobs: Vec<_> = (0..EACH).map(|i| R::enter(|| R::spawn_blocking(move || i))).collect();
+        R::block_on(async {
+            let mut sum = 0;
+            for job in jobs {
+                sum += job.await;
+            }
+            sum
+        })
+    };
+    let sum: usize = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(submit)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("it ends well")).sum()
+    });
+    assert_eq!(sum, 4 * (EACH * (EACH - 1) / 2));
+    watch.per_op(4 * EACH)
+}
+
 /// A thousand jobs that sleep 5 ms: how fast the pool grows, and what its threads cost.
 pub fn sleeps<R: Rt>() -> Figures {
     const COUNT: usize = 1000;

@@ -1,6 +1,6 @@
 //! Spawning: many from one place, with and without handles, and one from another.
 
-use crate::measure::{Figures, Stopwatch, compute};
+use crate::measure::{Figures, Stopwatch, compute, ops};
 use crate::rt::Rt;
 use crate::slot::Countdown;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 const BATCH: usize = 10_000;
-const ROUNDS: usize = 20;
 
 pub fn many_local<R: Rt>() -> Figures {
-    R::run(async {
+    let rounds = ops(20);
+    R::run(async move {
         async fn round<R: Rt>() {
             let countdown = Countdown::new(BATCH);
             for _ in 0..BATCH {
@@ -22,10 +22,10 @@ pub fn many_local<R: Rt>() -> Figures {
         }
         round::<R>().await;
         let watch = Stopwatch::start();
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             round::<R>().await;
         }
-        watch.per_op(ROUNDS * BATCH)
+        watch.per_op(rounds * BATCH)
     })
 }
 
@@ -49,7 +49,7 @@ fn remote_rounds<R: Rt>(rounds: usize) -> Figures {
 }
 
 pub fn many_remote_idle<R: Rt>() -> Figures {
-    remote_rounds::<R>(ROUNDS / 2)
+    remote_rounds::<R>(ops(10))
 }
 
 /// The same beside two tasks per worker that compute and yield.
@@ -65,35 +65,36 @@ pub fn many_remote_busy<R: Rt>() -> Figures {
             }
         });
     }
-    let figures = remote_rounds::<R>(ROUNDS / 2);
+    let figures = remote_rounds::<R>(ops(10));
     stop.store(true, Relaxed);
     figures
 }
 
 pub fn join_local<R: Rt>() -> Figures {
-    R::run(async {
+    let rounds = ops(20);
+    R::run(async move {
         let mut sum = 0;
         let mut handles = Vec::with_capacity(BATCH);
         let watch = Stopwatch::start();
-        for _ in 0..ROUNDS {
+        for _ in 0..rounds {
             handles.extend((0..BATCH).map(|i| R::spawn(async move { i })));
             for handle in handles.drain(..) {
                 sum += handle.await;
             }
         }
-        assert_eq!(sum, ROUNDS * BATCH * (BATCH - 1) / 2);
-        watch.per_op(ROUNDS * BATCH)
+        assert_eq!(sum, rounds * BATCH * (BATCH - 1) / 2);
+        watch.per_op(rounds * BATCH)
     })
 }
 
 pub fn join_one<R: Rt>() -> Figures {
-    R::run(async {
+    let n = ops(200_000);
+    R::run(async move {
         let mut sum = 0;
         let watch = Stopwatch::start();
-        for i in 0..ROUNDS * BATCH {
+        for i in 0..n {
             sum += R::spawn(async move { i }).await;
         }
-        let n = ROUNDS * BATCH;
         assert_eq!(sum, n * (n - 1) / 2);
         watch.per_op(n)
     })
@@ -110,13 +111,14 @@ fn link<R: Rt>(left: usize, end: Arc<Countdown>) {
 }
 
 pub fn chained<R: Rt>() -> Figures {
-    R::run(async {
+    let rounds = ops(300);
+    R::run(async move {
         let watch = Stopwatch::start();
-        for _ in 0..300 {
+        for _ in 0..rounds {
             let end = Countdown::new(1);
             link::<R>(DEPTH, end.clone());
             end.wait().await;
         }
-        watch.per_op(300 * DEPTH)
+        watch.per_op(rounds * DEPTH)
     })
 }

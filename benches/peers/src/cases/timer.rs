@@ -1,6 +1,6 @@
 //! Timers: limits that are not reached, many sleeps at once, and how late they end.
 
-use crate::measure::{Figures, Stopwatch, compute, percentile};
+use crate::measure::{Figures, Stopwatch, compute, ops, percentile};
 use crate::rt::Rt;
 use crate::slot::Countdown;
 use std::future::{Future, poll_fn, ready};
@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 const FAR: Duration = Duration::from_secs(30);
 
 pub fn timeout_ready<R: Rt>() -> Figures {
-    const COUNT: usize = 2_000_000;
-    R::run(async {
+    let count = ops(2_000_000);
+    R::run(async move {
         let mut sum = 0;
         let watch = Stopwatch::start();
-        for i in 0..COUNT {
+        for i in 0..count {
             sum += R::timeout(FAR, ready(std::hint::black_box(i))).await.expect("ready");
         }
-        assert_eq!(sum, COUNT * (COUNT - 1) / 2);
-        watch.per_op(COUNT)
+        assert_eq!(sum, count * (count - 1) / 2);
+        watch.per_op(count)
     })
 }
 
@@ -48,16 +48,16 @@ fn limits<R: Rt>(count: usize) -> impl Future<Output = usize> + Send + 'static {
 }
 
 fn timeouts<R: Rt>(tasks: usize) -> Figures {
-    const COUNT: usize = 300_000;
+    let count = ops(300_000);
     R::run(async move {
         let watch = Stopwatch::start();
-        let tasks: Vec<_> = (0..tasks).map(|_| R::spawn(limits::<R>(COUNT / tasks))).collect();
+        let tasks: Vec<_> = (0..tasks).map(|_| R::spawn(limits::<R>(count / tasks))).collect();
         let mut in_time = 0;
         for task in tasks {
             in_time += task.await;
         }
-        assert_eq!(in_time, COUNT);
-        watch.per_op(COUNT)
+        assert_eq!(in_time, count);
+        watch.per_op(count)
     })
 }
 
@@ -122,6 +122,24 @@ pub fn sleeps_sparse<R: Rt>() -> Figures {
         let mut figures = watch.per_op(COUNT);
         figures.remove(0);
         figures.push(("late p50 µs", percentile(&mut late, 50)));
+        figures
+    })
+}
+
+/// The runtime's own interval of 1 ms, nothing else to do: how late it ticks, and what a tick costs.
+pub fn interval<R: Rt>() -> Figures {
+    const TICKS: usize = 500;
+    const PERIOD: Duration = Duration::from_millis(1);
+    R::run(async {
+        let mut late = Vec::with_capacity(TICKS);
+        let watch = Stopwatch::start();
+        let start = Instant::now();
+        let tick = || late.push(start.elapsed().saturating_sub(PERIOD * (late.len() as u32 + 1)));
+        R::every(PERIOD, TICKS, tick).await;
+        let mut figures = watch.per_op(TICKS);
+        figures.remove(0);
+        figures.push(("late p50 µs", percentile(&mut late, 50)));
+        figures.push(("late p99 µs", percentile(&mut late, 99)));
         figures
     })
 }

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use std::fmt;
 use std::io;
 use std::num::NonZeroU64;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 /// Whether a read or write that moved less than asked for proves that the next would block.
@@ -75,6 +75,16 @@ impl Poller {
     /// Stops watching `fd`. Events that a wait has already taken out may still be reported.
     pub(crate) fn delete(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
         Ok(epoll::delete(&self.inner, fd)?)
+    }
+
+    /// The descriptors that are watched, for listings; none if the kernel does not tell.
+    pub(crate) fn watched(&self) -> Vec<RawFd> {
+        let path = format!("/proc/self/fdinfo/{}", self.inner.as_raw_fd());
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        // "tfd:       12 events: 8000201d data:                0  pos:0 …"; `NOTIFY` are the wake-ups.
+        let lines = text.lines().filter(|line| !line.contains(&format!(" {NOTIFY:x} ")));
+        let after = lines.filter_map(|line| line.strip_prefix("tfd:"));
+        after.filter_map(|rest| rest.split_whitespace().next()?.parse().ok()).collect()
     }
 
     /// Replaces `events` by the edges since the last wait. Blocks until there is one, a

@@ -9,7 +9,7 @@ use polling::PollMode;
 use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, RawFd};
 use std::time::Duration;
 
 // `polling` keys are `usize`.
@@ -55,6 +55,11 @@ impl Poller {
     /// Stops watching `fd`. Events that a wait has already taken out may still be reported.
     pub(crate) fn delete(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
         self.0.delete(fd)
+    }
+
+    /// The descriptors that are watched, for listings: nobody tells.
+    pub(crate) fn watched(&self) -> Vec<RawFd> {
+        Vec::new()
     }
 
     /// Replaces `events` by the edges since the last wait. Blocks until there is one, a

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 
 /// The most frames that are kept: async code is deep.
 const DEPTH: usize = 128;
-/// How long a thread has to answer. One that has no CPU may be late; then there is no stack.
-const PATIENCE: Duration = Duration::from_millis(10);
+/// How long a thread has to answer. One that has no CPU may be late, by a few turns of all others.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Whose stack is asked for: a thread's number, or one of these.
 static ASKED: AtomicU32 = AtomicU32::new(NOBODY);
@@ -38,7 +38,8 @@ pub(crate) fn capture(number: u32) -> Option<Vec<usize>> {
     if !is_ready() {
         return None;
     }
-    let _one = ONE_AT_A_TIME.lock();
+    // In a child by `fork` it may be held by a thread that is not there.
+    let _one = ONE_AT_A_TIME.try_lock_for(4 * PATIENCE)?;
     // Release: pairs with the Acquire in `answer`.
     ASKED.store(number, Release);
     let process = rustix::process::getpid().as_raw_nonzero().get();
@@ -112,23 +113,63 @@ pub(crate) fn name(addresses: &[usize]) -> Vec<Frame> {
             });
         });
     }
-    // Up to here it is the handler, called by something of the C library's.
-    let is_ours = |frame: &Frame| {
-        let function = frame.function.as_deref().unwrap_or_default();
-        function.contains("signal_hook_registry") || function == "__restore_rt"
+    without_ours(frames)
+}
+
+/// The frames of the task's code. Functions that were inlined have names without their modules in a program
+/// with line tables only, so files are looked at too.
+fn without_ours(mut frames: Vec<Frame>) -> Vec<Frame> {
+    let has = |text: &Option<String>, parts: &[String]| {
+        text.as_ref().is_some_and(|text| parts.iter().any(|part| text.contains(part)))
     };
-    if let Some(last) = frames.iter().rposition(is_ours) {
+    // Up to here it is the handler, called by something of the C library's.
+    let handler = ["signal_hook_registry", "__restore_rt"].map(str::to_owned);
+    let registry = ["/signal-hook-registry-".to_owned()];
+    let is_handler = |frame: &Frame| has(&frame.function, &handler) || has(&frame.file, &registry);
+    if let Some(last) = frames.iter().rposition(is_handler) {
         frames.drain(..=last);
     }
     // And down to here it is the runtime.
-    let runtime = |frame: &Frame| {
-        let function = frame.function.as_deref().unwrap_or_default();
-        ["reiver::task::cell::", "reiver::task::harness::", "reiver::scheduler::"]
-            .iter()
-            .any(|module| function.contains(module))
-    };
-    if let Some(first) = frames.iter().position(runtime) {
+    let modules = ["reiver::task::cell::", "reiver::task::harness::", "reiver::scheduler::"]
+        .map(str::to_owned);
+    // As the compiler was told the name of this file.
+    let root = file!().strip_suffix("primitive/real/watch/stack.rs").unwrap_or("?");
+    let files = ["task/cell.rs", "task/harness.rs", "scheduler/"].map(|end| format!("{root}{end}"));
+    let is_runtime = |frame: &Frame| has(&frame.function, &modules) || has(&frame.file, &files);
+    if let Some(first) = frames.iter().position(is_runtime) {
         frames.truncate(first);
     }
     frames
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(function: &str, file: &str) -> Frame {
+        let file = Some(file.to_owned()).filter(|file| !file.is_empty());
+        Frame { function: Some(function.to_owned()), file, line: None }
+    }
+
+    /// With all names, and as a release build with line tables has them.
+    #[test]
+    fn the_handler_and_the_runtime_are_left_out() {
+        let registry = "/root/.cargo/registry/src/index.crates.io-1/";
+        let ours = file!().replace("primitive/real/watch/stack.rs", "task/harness.rs");
+        for (handler, runtime) in [
+            ("signal_hook_registry::handler", "reiver::task::harness::poll"),
+            ("handler", "poll<app::main::{async_block_env#0}>"),
+        ] {
+            let frames = vec![
+                frame("trace", &format!("{registry}backtrace-0.3.76/src/backtrace/mod.rs")),
+                frame(handler, &format!("{registry}signal-hook-registry-1.4.8/src/lib.rs")),
+                frame("clock_nanosleep", ""),
+                frame("{async_block#0}", "/home/me/app/src/main.rs"),
+                frame(runtime, &format!("/somewhere/{ours}")),
+                frame("__libc_start_main", ""),
+            ];
+            let functions = without_ours(frames).into_iter().map(|frame| frame.function.unwrap());
+            assert_eq!(functions.collect::<Vec<_>>(), ["clock_nanosleep", "{async_block#0}"]);
+        }
+    }
 }

@@ -33,6 +33,7 @@ fn postgres() {
     let port = server.port;
     on_reiver(|| queries(port));
     on_reiver(|| one_sleeps_while_others_ask(port));
+    on_reiver(|| three_queries_take_the_time_of_one(port));
     on_reiver(|| notifications(port));
     on_reiver(|| errors_and_cancellation(port));
 }
@@ -76,6 +77,27 @@ async fn one_sleeps_while_others_ask(port: u16) -> Fallible {
     drop(client);
     sleeping.await??;
     Ok(connection.await??)
+}
+
+/// asyncio's tutorial with `asyncpg`: three users are fetched at once, each by a query that takes its time. (Its
+/// shape without a server is `examples/asyncio/database.rs`.)
+async fn three_queries_take_the_time_of_one(port: u16) -> Fallible {
+    let fetch = |user: i32| async move {
+        let (client, connection) = connect(port).await?;
+        let query = "SELECT 'user ' || $1::INT, pg_sleep(2)::TEXT";
+        let row = client.query_one(query, &[&user]).await?;
+        let name: String = row.get(0);
+        drop(client);
+        connection.await??;
+        Fallible::Ok(name)
+    };
+    let start = Instant::now();
+    let names = reiver::task::try_gather((1..=3).map(fetch)).await?;
+    let taken = start.elapsed();
+    assert_eq!(names, ["user 1", "user 2", "user 3"]);
+    // One after the other they take 6 s at least.
+    assert!(taken >= Duration::from_secs(2) && taken < Duration::from_secs(6), "{taken:?}");
+    Ok(())
 }
 
 async fn notifications(port: u16) -> Fallible {

@@ -7,10 +7,12 @@
 //! back for that either, since it blocks, the process is aborted after another deadline: a test that
 //! hangs takes the whole run with it, one way or the other, and so at least it says where.
 
+mod descriptor;
+
 use crate::primitive::atomic::{AtomicUsize, Ordering::*};
 use crate::primitive::{Arc, Mutex, clock, thread};
 use crate::runtime::{Builder, Handle, Runtime};
-use crate::task::yield_now;
+use crate::task::{TaskInfo, yield_now};
 use std::fmt::Write;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -52,7 +54,8 @@ impl Checks {
     }
 
     /// Whether to look for tasks, blocking jobs, timers and registered descriptors that are left on the
-    /// runtime when the future has ended. Tasks that were aborted, or are about to end, may do so first.
+    /// runtime when the future has ended. Tasks that were aborted, or are about to end, may do so first. Tasks are listed with
+    /// what they wait for, and on Linux descriptors with what they are.
     ///
     /// The listener for signals stays registered once it is used; it counts as a descriptor.
     pub fn leak_check(self, leaks: bool) -> Self {
@@ -67,6 +70,8 @@ impl Checks {
     /// the runtime cannot be built.
     #[track_caller]
     pub fn run<F: Future>(self, builder: &mut Builder, future: F) -> F::Output {
+        // What a task waits for is half of why it is left.
+        builder.task_records(true);
         let runtime = builder.build().expect("the runtime could not be built");
         let output = match self.deadline {
             Some(deadline) => runtime.block_on(in_time(future, deadline, runtime.handle())),
@@ -170,11 +175,13 @@ impl Watch {
 fn tasks(runtime: &Handle) -> String {
     let mut lines = String::new();
     for task in runtime.dump() {
-        let name = task.name().map_or_else(String::new, |name| format!(" {name:?}"));
-        let (id, phase, location) = (task.id(), task.phase(), task.location());
-        let _ = write!(lines, "\n  task {id}{name}, {phase:?}, spawned at {location}");
+        let _ = write!(lines, "\n  {task}");
     }
     if lines.is_empty() { " none".to_owned() } else { lines }
+}
+
+fn waits_for_timer(task: &TaskInfo) -> bool {
+    task.waiting().is_some_and(|waiting| waiting.has_timer())
 }
 
 /// What is left on the runtime, a line each.
@@ -192,7 +199,19 @@ fn left_behind(runtime: &Runtime) -> Option<String> {
             for job in &jobs {
                 let _ = write!(lines, "\n  blocking job {job:?}");
             }
-            let _ = write!(lines, "\n  {timers} timers, {sources} registered descriptors");
+            let in_tasks = handle.dump().iter().filter(|task| waits_for_timer(task)).count();
+            let elsewhere = timers.saturating_sub(in_tasks);
+            if elsewhere > 0 {
+                let _ = write!(lines, "\n  timers of none of these tasks: {elsewhere}");
+            }
+            let descriptors = runtime.metrics().io_descriptors();
+            for &descriptor in &descriptors {
+                let name = descriptor::describe(descriptor);
+                let _ = write!(lines, "\n  descriptor {descriptor}: {name}");
+            }
+            if sources > descriptors.len() {
+                let _ = write!(lines, "\n  registered descriptors: {sources}");
+            }
             return Some(lines);
         }
         // Lets those go on that are about to end.

@@ -1,35 +1,23 @@
 //! A channel in which every receiver gets every value.
 //!
-//! Values stand in a ring under one spinning lock, held for a few instructions, each in an `Arc` with the
-//! number of receivers that have yet to take it. Under the lock only the `Arc` is taken; the value is
-//! cloned, or moved out by the last one, and dropped after it. The price is an allocation for each value
-//! sent; what it buys is that a slow `clone` holds up neither sender nor whoever wants another value, that
-//! no `drop` of a user runs under a lock, and that the last receiver need not clone.
-//!
-//! A value has a lock of its own, under which it is cloned: receivers on several threads must not call
-//! `clone` at once if `T` is not `Sync`, which tokio's programs need not be. It is the one lock under
-//! which `clone` of a user runs, and nothing but other clones of the same value waits for it.
-//!
-//! A receiver that has nothing to take sees that without the lock, in `next`. Waiting is [`Notify`]:
-//! first the `Notified`, then a look at the ring.
+//! The values stand in a ring, whose file has the protocol. Waiting is [`Notify`]: first the
+//! `Notified`, then a look at how many values were sent.
+
+pub mod error;
+mod ring;
 
 use super::blocking::block_on;
 use super::{Notify, spend_budget};
+use crate::primitive::Arc;
 use crate::primitive::atomic::{AtomicUsize, Ordering::*};
-use crate::primitive::{Arc, Mutex, SpinLock};
 use crate::util::note::WaitKind;
 use error::{RecvError, SendError, TryRecvError};
+use ring::{Nothing, Ring, Taken};
 use std::fmt;
-
-/// In `next`: all senders are dropped.
-const CLOSED: usize = 1;
-/// In `next`: one value.
-const ONE: usize = 2;
+use std::ops::Range;
 
 struct Shared<T> {
-    ring: SpinLock<Ring<T>>,
-    /// `values sent << 1 | CLOSED`: changed under the lock, read without it.
-    next: AtomicUsize,
+    ring: Ring<T>,
     /// Told of each value and of the end.
     sent: Notify,
     /// Told when the last receiver goes.
@@ -38,75 +26,13 @@ struct Shared<T> {
     weak_senders: AtomicUsize,
 }
 
-struct Ring<T> {
-    slots: Box<[Slot<T>]>,
-    /// The number of the next value.
-    next: usize,
-    receivers: usize,
-}
-
-struct Slot<T> {
-    /// How many receivers have yet to take it.
-    left: usize,
-    value: Option<Arc<Mutex<T>>>,
-}
-
-/// What a receiver found at its place.
-enum Taken<T> {
-    Value(Arc<Mutex<T>>),
-    /// So many were overwritten.
-    Missed(usize),
-    Empty,
-}
-
-impl<T> Ring<T> {
-    /// The number of the oldest value that is still there, if it was sent.
-    fn oldest(&self) -> usize {
-        self.next.saturating_sub(self.slots.len())
-    }
-
-    fn slot(&mut self, number: usize) -> &mut Slot<T> {
-        let index = number & (self.slots.len() - 1);
-        &mut self.slots[index]
-    }
-
-    /// Takes value `number` for one receiver.
-    fn take(&mut self, number: usize) -> Taken<T> {
-        if number == self.next {
-            return Taken::Empty;
-        }
-        let oldest = self.oldest();
-        if number < oldest {
-            return Taken::Missed(oldest - number);
-        }
-        let slot = self.slot(number);
-        slot.left -= 1;
-        let value = if slot.left == 0 { slot.value.take() } else { slot.value.clone() };
-        Taken::Value(value.expect("a value that is left for somebody is there"))
-    }
-
-    /// How many values somebody has yet to take. Receivers take in order, so those are the last
-    /// ones: a binary search.
-    fn len(&mut self) -> usize {
-        let (mut taken, mut left) = (self.oldest(), self.next);
-        while taken < left {
-            let middle = taken + (left - taken) / 2;
-            if self.slot(middle).value.is_some() {
-                left = middle;
-            } else {
-                taken = middle + 1;
-            }
-        }
-        self.next - left
-    }
-}
-
 /// A channel that keeps `capacity` values (rounded up to a power of two) for receivers that are slow.
 ///
 /// A receiver that is slower than that misses the oldest ones and is told so.
 ///
 /// Receivers on several threads clone one value one after the other, so `T` need not be `Sync`. Its
-/// `clone` must not take from the same channel, which might wait for itself.
+/// `clone` must not take from the same channel, which might wait for itself. A value is moved out of the
+/// channel to be cloned, and back: put what is large into an [`Arc`].
 ///
 /// # Panics
 ///
@@ -159,11 +85,9 @@ impl<T> Sender<T> {
     pub fn new(capacity: usize) -> Self {
         assert!(capacity > 0, "broadcast channel capacity cannot be zero");
         assert!(capacity <= usize::MAX >> 2, "broadcast channel capacity is too large");
-        let slots = (0..capacity.next_power_of_two()).map(|_| Slot { left: 0, value: None });
         Self {
             shared: Arc::new(Shared {
-                ring: SpinLock::new(Ring { slots: slots.collect(), next: 0, receivers: 0 }),
-                next: AtomicUsize::new(0),
+                ring: Ring::new(capacity.next_power_of_two()),
                 sent: Notify::new(),
                 abandoned: Notify::new(),
                 senders: AtomicUsize::new(1),
@@ -178,24 +102,10 @@ impl<T> Sender<T> {
     ///
     /// The value, if there is no receiver.
     pub fn send(&self, value: T) -> Result<usize, SendError<T>> {
-        let value = Arc::new(Mutex::new(value));
-        let mut ring = self.shared.ring.lock();
-        let receivers = ring.receivers;
-        if receivers == 0 {
-            drop(ring);
-            let value = Arc::into_inner(value).expect("nobody else has it");
-            return Err(SendError(value.into_inner()));
-        }
-        let number = ring.next;
-        let new = Slot { left: receivers, value: Some(value) };
-        let old = std::mem::replace(ring.slot(number), new);
-        ring.next += 1;
-        // Under the lock, and only the last sender sets CLOSED, so nobody else writes now. Release:
-        // pairs with the Acquire in `take`.
-        self.shared.next.store(ring.next * ONE, Release);
-        drop(ring);
-        self.shared.sent.notify_waiters();
-        drop(old);
+        let Shared { ring, sent, .. } = &*self.shared;
+        let (receivers, old) = ring.put(value).map_err(SendError)?;
+        sent.notify_waiters();
+        ring.drop_old(old);
         Ok(receivers)
     }
 
@@ -214,7 +124,7 @@ impl<T> Sender<T> {
 
     /// How many values somebody has yet to take.
     pub fn len(&self) -> usize {
-        self.shared.ring.lock().len()
+        self.shared.ring.len()
     }
 
     /// Whether all values were taken.
@@ -224,7 +134,7 @@ impl<T> Sender<T> {
 
     /// How many receivers there are.
     pub fn receiver_count(&self) -> usize {
-        self.shared.ring.lock().receivers
+        self.shared.ring.receivers()
     }
 
     /// Whether both belong to the same channel.
@@ -249,6 +159,11 @@ impl<T> Sender<T> {
         }
     }
 
+    /// As [`closed`](Self::closed), for code that is not async: blocks the thread.
+    pub fn blocking_closed(&self) {
+        block_on(self.closed());
+    }
+
     /// How many senders there are.
     pub fn strong_count(&self) -> usize {
         self.shared.senders.load(Acquire)
@@ -261,12 +176,7 @@ impl<T> Sender<T> {
 }
 
 fn subscribe<T>(shared: &Arc<Shared<T>>) -> Receiver<T> {
-    let place = {
-        let mut ring = shared.ring.lock();
-        ring.receivers += 1;
-        ring.next
-    };
-    Receiver { shared: shared.clone(), place }
+    Receiver { place: shared.ring.join(), shared: shared.clone() }
 }
 
 impl<T> Clone for Sender<T> {
@@ -281,8 +191,7 @@ impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         // AcqRel: the last one's end comes after all values.
         if self.shared.senders.fetch_sub(1, AcqRel) == 1 {
-            // Release: pairs with the Acquire in `take`.
-            self.shared.next.fetch_or(CLOSED, Release);
+            self.shared.ring.close();
             self.shared.sent.notify_waiters();
         }
     }
@@ -338,7 +247,7 @@ impl<T> fmt::Debug for WeakSender<T> {
 impl<T> Receiver<T> {
     /// How many values there are to take, those that were overwritten included.
     pub fn len(&self) -> usize {
-        self.shared.ring.lock().next - self.place
+        self.shared.ring.sent().0 - self.place
     }
 
     /// Whether there is no value to take now.
@@ -353,7 +262,7 @@ impl<T> Receiver<T> {
 
     /// Whether all senders are dropped.
     pub fn is_closed(&self) -> bool {
-        self.shared.next.load(Acquire) & CLOSED != 0
+        self.shared.ring.sent().1
     }
 
     /// How many senders there are.
@@ -372,39 +281,24 @@ impl<T> Receiver<T> {
     }
 }
 
-impl<T> Shared<T> {
-    /// The value at `place`, which moves on, for a receiver that from now on counts as having taken
-    /// it.
-    fn take(&self, place: &mut usize) -> Result<Arc<Mutex<T>>, TryRecvError> {
-        // Acquire: pairs with the Release in `send` and in the drop of the last sender.
-        let next = self.next.load(Acquire);
-        if next / ONE == *place {
-            return Err(if next & CLOSED != 0 {
-                TryRecvError::Closed
-            } else {
-                TryRecvError::Empty
-            });
-        }
-        let taken = self.ring.lock().take(*place);
-        match taken {
-            Taken::Value(value) => {
-                *place += 1;
-                Ok(value)
-            }
-            Taken::Missed(n) => {
-                *place += n;
-                Err(TryRecvError::Lagged(n as u64))
-            }
-            Taken::Empty => Err(TryRecvError::Empty),
+impl<T> Receiver<T> {
+    /// Waits until there is a value, or the end.
+    async fn wait(&self) {
+        let notified = self.shared.sent.notified_as(WaitKind::Receive);
+        // In this order: a value sent after this look notifies.
+        if self.shared.ring.sent() == (self.place, false) {
+            notified.await;
         }
     }
-}
 
-/// The value of the last one to take it, a clone for the others.
-fn unwrap_or_clone<T: Clone>(value: Arc<Mutex<T>>) -> T {
-    match Arc::try_unwrap(value) {
-        Ok(value) => value.into_inner(),
-        Err(value) => value.lock().clone(),
+    /// Waits until the next value is back from the receiver that clones it, or gone.
+    async fn wait_for_return(&self) {
+        let ring = &self.shared.ring;
+        let notified = ring.returned.notified_as(WaitKind::Receive);
+        // In this order: one that comes back after this look notifies.
+        if ring.is_lent(self.place) {
+            notified.await;
+        }
     }
 }
 
@@ -422,24 +316,60 @@ impl<T: Clone> Receiver<T> {
     pub async fn recv(&mut self) -> Result<T, RecvError> {
         spend_budget().await;
         loop {
-            let notified = self.shared.sent.notified_as(WaitKind::Receive);
-            // In this order: a value sent after this look notifies.
-            match self.shared.take(&mut self.place) {
-                Ok(value) => return Ok(unwrap_or_clone(value)),
-                Err(TryRecvError::Closed) => return Err(RecvError::Closed),
-                Err(TryRecvError::Lagged(n)) => return Err(RecvError::Lagged(n)),
-                Err(TryRecvError::Empty) => notified.await,
+            // Not awaited inside of the `match`, whose value would be a part of the future.
+            let lent = match self.take() {
+                Ok(value) => return Ok(value),
+                Err(Nothing::Closed) => return Err(RecvError::Closed),
+                Err(Nothing::Missed(n)) => return Err(RecvError::Lagged(n as u64)),
+                Err(Nothing::Empty) => false,
+                Err(Nothing::Lent) => true,
+            };
+            if lent {
+                self.wait_for_return().await;
+            } else {
+                self.wait().await;
             }
         }
     }
 
-    /// The next value, if it is there.
+    /// The next value, if it is there. While another receiver clones it, this blocks the thread.
     ///
     /// # Errors
     ///
     /// [`TryRecvError::Empty`] if it may still come; the others as for [`recv`](Self::recv).
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
-        Ok(unwrap_or_clone(self.shared.take(&mut self.place)?))
+        loop {
+            return match self.take() {
+                Ok(value) => Ok(value),
+                Err(Nothing::Closed) => Err(TryRecvError::Closed),
+                Err(Nothing::Missed(n)) => Err(TryRecvError::Lagged(n as u64)),
+                Err(Nothing::Empty) => Err(TryRecvError::Empty),
+                Err(Nothing::Lent) => {
+                    block_on(self.wait_for_return());
+                    continue;
+                }
+            };
+        }
+    }
+
+    /// The next value: itself for the last one to come, a clone for the others.
+    #[inline]
+    fn take(&mut self) -> Result<T, Nothing> {
+        let ring = &self.shared.ring;
+        let mut taken = ring.take(self.place);
+        if let Err(Nothing::Lent) = taken {
+            taken = ring.look_on(self.place);
+        }
+        match taken {
+            Ok(_) => self.place += 1,
+            Err(Nothing::Missed(n)) => self.place += n,
+            Err(_) => {}
+        }
+        // After the place has moved on: who came counts as having come, also if its clone panics.
+        taken.map(|taken| match taken {
+            Taken::Last(value) => value,
+            Taken::Loan(loan) => loan.copy(),
+        })
     }
 
     /// As [`recv`](Self::recv), for code that is not async: blocks the thread.
@@ -454,18 +384,28 @@ impl<T: Clone> Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        let (until, last) = {
-            let mut ring = self.shared.ring.lock();
-            ring.receivers -= 1;
-            (ring.next, ring.receivers == 0)
-        };
+        /// The values that were put for this receiver too, and that it will not come for.
+        struct Rest<'a, T>(&'a Ring<T>, Range<usize>);
+
+        impl<T> Rest<'_, T> {
+            fn forgo(&mut self) {
+                self.1.by_ref().for_each(|number| drop(self.0.forgo(number)));
+            }
+        }
+
+        impl<T> Drop for Rest<'_, T> {
+            fn drop(&mut self) {
+                // Also when a value's drop panics.
+                self.forgo();
+            }
+        }
+
+        let (until, last) = self.shared.ring.leave();
         if last {
             self.shared.abandoned.notify_waiters();
         }
-        // What was sent while this receiver was counted waits for it.
-        while self.place < until {
-            drop(self.shared.take(&mut self.place));
-        }
+        let ring = &self.shared.ring;
+        Rest(ring, self.place.max(ring.oldest())..until).forgo();
     }
 }
 
@@ -473,54 +413,4 @@ impl<T> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receiver").field("len", &self.len()).finish_non_exhaustive()
     }
-}
-
-/// The errors of the channel.
-pub mod error {
-    pub use super::super::mpsc::error::SendError;
-    use std::error::Error;
-    use std::fmt;
-
-    /// Why `recv` got nothing.
-    #[derive(Debug, Clone, PartialEq, Eq)]
-    pub enum RecvError {
-        /// All senders are dropped and all values were taken.
-        Closed,
-        /// So many values were overwritten before they were taken.
-        Lagged(u64),
-    }
-
-    impl fmt::Display for RecvError {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            match self {
-                Self::Closed => f.write_str("channel closed"),
-                Self::Lagged(n) => write!(f, "channel lagged by {n}"),
-            }
-        }
-    }
-
-    impl Error for RecvError {}
-
-    /// Why `try_recv` got nothing.
-    #[derive(Debug, Clone, PartialEq, Eq)]
-    pub enum TryRecvError {
-        /// No value is there now.
-        Empty,
-        /// All senders are dropped and all values were taken.
-        Closed,
-        /// So many values were overwritten before they were taken.
-        Lagged(u64),
-    }
-
-    impl fmt::Display for TryRecvError {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            match self {
-                Self::Empty => f.write_str("channel empty"),
-                Self::Closed => f.write_str("channel closed"),
-                Self::Lagged(n) => write!(f, "channel lagged by {n}"),
-            }
-        }
-    }
-
-    impl Error for TryRecvError {}
 }
