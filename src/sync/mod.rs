@@ -44,6 +44,7 @@ mod permits;
 pub mod queue;
 mod rwlock;
 mod semaphore;
+mod senders;
 mod wait;
 mod waker_cell;
 pub mod watch;

@@ -7,6 +7,7 @@
 //! a change that it does not see notifies it.
 
 use super::blocking::block_on;
+use super::senders::Senders;
 use super::{Notify, RwLock, RwLockReadGuard, spend_budget};
 use crate::primitive::Arc;
 use crate::primitive::atomic::{AtomicUsize, Ordering::*};
@@ -29,7 +30,7 @@ struct Shared<T> {
     changed: Notify,
     /// Told when the last receiver goes.
     abandoned: Notify,
-    senders: AtomicUsize,
+    senders: Senders,
     receivers: AtomicUsize,
 }
 
@@ -117,7 +118,7 @@ impl<T> Sender<T> {
                 version: AtomicUsize::new(0),
                 changed: Notify::new(),
                 abandoned: Notify::new(),
-                senders: AtomicUsize::new(1),
+                senders: Senders::one(),
                 receivers: AtomicUsize::new(0),
             }),
         }
@@ -219,7 +220,7 @@ impl<T> Sender<T> {
 
     /// How many senders there are.
     pub fn sender_count(&self) -> usize {
-        self.shared.senders.load(Acquire)
+        self.shared.senders.count()
     }
 
     /// Whether both belong to the same channel.
@@ -230,16 +231,14 @@ impl<T> Sender<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        // Relaxed: this sender exists, so the count is not zero and stays so.
-        self.shared.senders.fetch_add(1, Relaxed);
+        self.shared.senders.enter();
         Self { shared: self.shared.clone() }
     }
 }
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        // AcqRel: the last one's end comes after all changes.
-        if self.shared.senders.fetch_sub(1, AcqRel) == 1 {
+        if self.shared.senders.leave() {
             // Release: pairs with the Acquire in `version`.
             self.shared.version.fetch_or(CLOSED, Release);
             self.shared.changed.notify_waiters();

@@ -7,9 +7,9 @@ pub mod error;
 mod ring;
 
 use super::blocking::block_on;
+use super::senders::Senders;
 use super::{Notify, spend_budget};
 use crate::primitive::Arc;
-use crate::primitive::atomic::{AtomicUsize, Ordering::*};
 use crate::util::note::WaitKind;
 use error::{RecvError, SendError, TryRecvError};
 use ring::{Nothing, Ring, Taken};
@@ -22,8 +22,7 @@ struct Shared<T> {
     sent: Notify,
     /// Told when the last receiver goes.
     abandoned: Notify,
-    senders: AtomicUsize,
-    weak_senders: AtomicUsize,
+    senders: Senders,
 }
 
 /// A channel that keeps `capacity` values (rounded up to a power of two) for receivers that are slow.
@@ -90,8 +89,7 @@ impl<T> Sender<T> {
                 ring: Ring::new(capacity.next_power_of_two()),
                 sent: Notify::new(),
                 abandoned: Notify::new(),
-                senders: AtomicUsize::new(1),
-                weak_senders: AtomicUsize::new(0),
+                senders: Senders::one(),
             }),
         }
     }
@@ -117,8 +115,7 @@ impl<T> Sender<T> {
     /// A sender that does not keep the channel from ending.
     #[must_use = "a downgrade does not drop this sender"]
     pub fn downgrade(&self) -> WeakSender<T> {
-        // Relaxed: a count of its own, only read by `weak_count`.
-        self.shared.weak_senders.fetch_add(1, Relaxed);
+        self.shared.senders.enter_weak();
         WeakSender { shared: self.shared.clone() }
     }
 
@@ -166,12 +163,12 @@ impl<T> Sender<T> {
 
     /// How many senders there are.
     pub fn strong_count(&self) -> usize {
-        self.shared.senders.load(Acquire)
+        self.shared.senders.count()
     }
 
     /// How many weak senders there are.
     pub fn weak_count(&self) -> usize {
-        self.shared.weak_senders.load(Relaxed)
+        self.shared.senders.weak_count()
     }
 }
 
@@ -181,16 +178,14 @@ fn subscribe<T>(shared: &Arc<Shared<T>>) -> Receiver<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        // Relaxed: this sender exists, so the count is not zero and stays so.
-        self.shared.senders.fetch_add(1, Relaxed);
+        self.shared.senders.enter();
         Self { shared: self.shared.clone() }
     }
 }
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
-        // AcqRel: the last one's end comes after all values.
-        if self.shared.senders.fetch_sub(1, AcqRel) == 1 {
+        if self.shared.senders.leave() {
             self.shared.ring.close();
             self.shared.sent.notify_waiters();
         }
@@ -206,35 +201,30 @@ impl<T> fmt::Debug for Sender<T> {
 impl<T> WeakSender<T> {
     /// A sender, if there is one still.
     pub fn upgrade(&self) -> Option<Sender<T>> {
-        let more = |n: usize| (n > 0).then_some(n + 1);
-        // Acquire: as the clone of a sender that exists.
-        self.shared.senders.fetch_update(Acquire, Relaxed, more).ok()?;
-        Some(Sender { shared: self.shared.clone() })
+        self.shared.senders.re_enter().then(|| Sender { shared: self.shared.clone() })
     }
 
     /// How many senders there are.
     pub fn strong_count(&self) -> usize {
-        self.shared.senders.load(Acquire)
+        self.shared.senders.count()
     }
 
     /// How many weak senders there are.
     pub fn weak_count(&self) -> usize {
-        self.shared.weak_senders.load(Relaxed)
+        self.shared.senders.weak_count()
     }
 }
 
 impl<T> Clone for WeakSender<T> {
     fn clone(&self) -> Self {
-        // Relaxed: as in `downgrade`.
-        self.shared.weak_senders.fetch_add(1, Relaxed);
+        self.shared.senders.enter_weak();
         Self { shared: self.shared.clone() }
     }
 }
 
 impl<T> Drop for WeakSender<T> {
     fn drop(&mut self) {
-        // Relaxed: as in `downgrade`.
-        self.shared.weak_senders.fetch_sub(1, Relaxed);
+        self.shared.senders.leave_weak();
     }
 }
 
@@ -267,12 +257,12 @@ impl<T> Receiver<T> {
 
     /// How many senders there are.
     pub fn sender_strong_count(&self) -> usize {
-        self.shared.senders.load(Acquire)
+        self.shared.senders.count()
     }
 
     /// How many weak senders there are.
     pub fn sender_weak_count(&self) -> usize {
-        self.shared.weak_senders.load(Relaxed)
+        self.shared.senders.weak_count()
     }
 
     /// Another receiver, of the values sent from now on.

@@ -11,10 +11,10 @@
 
 use super::super::Notify;
 use super::super::blocking::block_on;
+use super::super::senders::Senders;
 use super::super::waker_cell::WakerCell;
 use super::error::TryRecvError;
 use super::list::{Head, List, Pop, Pushed};
-use crate::primitive::atomic::{AtomicUsize, Ordering::*};
 use crate::primitive::{Arc, UnsafeCell};
 use crate::task::budget;
 use crate::util::note::{self, WaitKind};
@@ -43,8 +43,7 @@ pub(super) struct Chan<T, F: Flow> {
     rx_waker: WakerCell,
     /// Told when the receiver closes.
     closed: Notify,
-    senders: AtomicUsize,
-    weak_senders: AtomicUsize,
+    senders: Senders,
     /// The receiver's place, while nobody has it.
     rest: UnsafeCell<Option<Head<T>>>,
 }
@@ -141,9 +140,7 @@ impl<T, F: Flow> Chan<T, F> {
 
 impl<T, F: Flow> Drop for Chan<T, F> {
     fn drop(&mut self) {
-        // Acquire: pairs with the AcqRel in the drops of the senders and of the receiver. The `Arc`
-        // orders the same; models see only this.
-        self.senders.fetch_add(0, Acquire);
+        self.senders.meet();
         if let Some(head) = self.take_place() {
             // SAFETY: nobody uses the list any more.
             unsafe { self.list.dispose(head) };
@@ -179,8 +176,7 @@ pub(super) fn channel<T, F: Flow>(flow: F) -> (Tx<T, F>, Rx<T, F>) {
         flow,
         rx_waker: WakerCell::new(),
         closed: Notify::new(),
-        senders: AtomicUsize::new(1),
-        weak_senders: AtomicUsize::new(0),
+        senders: Senders::one(),
         rest: UnsafeCell::new(None),
     });
     (Tx { chan: chan.clone() }, Rx { chan, head: ManuallyDrop::new(head) })
@@ -205,32 +201,29 @@ impl<T, F: Flow> Tx<T, F> {
     }
 
     pub(super) fn downgrade(&self) -> WeakTx<T, F> {
-        // Relaxed: a count of its own, only read by `weak_count`.
-        self.chan.weak_senders.fetch_add(1, Relaxed);
+        self.chan.senders.enter_weak();
         WeakTx { chan: self.chan.clone() }
     }
 
     pub(super) fn strong_count(&self) -> usize {
-        self.chan.senders.load(Acquire)
+        self.chan.senders.count()
     }
 
     pub(super) fn weak_count(&self) -> usize {
-        self.chan.weak_senders.load(Relaxed)
+        self.chan.senders.weak_count()
     }
 }
 
 impl<T, F: Flow> Clone for Tx<T, F> {
     fn clone(&self) -> Self {
-        // Relaxed: this sender exists, so the count is not zero and stays so.
-        self.chan.senders.fetch_add(1, Relaxed);
+        self.chan.senders.enter();
         Self { chan: self.chan.clone() }
     }
 }
 
 impl<T, F: Flow> Drop for Tx<T, F> {
     fn drop(&mut self) {
-        // AcqRel: the last one sees what the others sent, so that its end mark comes after it.
-        if self.chan.senders.fetch_sub(1, AcqRel) == 1 {
+        if self.chan.senders.leave() {
             self.chan.end();
         }
     }
@@ -239,33 +232,28 @@ impl<T, F: Flow> Drop for Tx<T, F> {
 impl<T, F: Flow> WeakTx<T, F> {
     /// A strong sender, if there is one still.
     pub(super) fn upgrade(&self) -> Option<Tx<T, F>> {
-        let more = |n: usize| (n > 0).then_some(n + 1);
-        // Acquire: as the clone of a sender that exists.
-        self.chan.senders.fetch_update(Acquire, Relaxed, more).ok()?;
-        Some(Tx { chan: self.chan.clone() })
+        self.chan.senders.re_enter().then(|| Tx { chan: self.chan.clone() })
     }
 
     pub(super) fn strong_count(&self) -> usize {
-        self.chan.senders.load(Acquire)
+        self.chan.senders.count()
     }
 
     pub(super) fn weak_count(&self) -> usize {
-        self.chan.weak_senders.load(Relaxed)
+        self.chan.senders.weak_count()
     }
 }
 
 impl<T, F: Flow> Clone for WeakTx<T, F> {
     fn clone(&self) -> Self {
-        // Relaxed: as in `downgrade`.
-        self.chan.weak_senders.fetch_add(1, Relaxed);
+        self.chan.senders.enter_weak();
         Self { chan: self.chan.clone() }
     }
 }
 
 impl<T, F: Flow> Drop for WeakTx<T, F> {
     fn drop(&mut self) {
-        // Relaxed: as in `downgrade`.
-        self.chan.weak_senders.fetch_sub(1, Relaxed);
+        self.chan.senders.leave_weak();
     }
 }
 
@@ -398,11 +386,11 @@ impl<T, F: Flow> Rx<T, F> {
     }
 
     pub(super) fn strong_count(&self) -> usize {
-        self.chan.senders.load(Acquire)
+        self.chan.senders.count()
     }
 
     pub(super) fn weak_count(&self) -> usize {
-        self.chan.weak_senders.load(Relaxed)
+        self.chan.senders.weak_count()
     }
 }
 
@@ -413,7 +401,6 @@ impl<T, F: Flow> Drop for Rx<T, F> {
         drop(self.chan.rx_waker.take());
         // SAFETY: taken once: the receiver is being dropped.
         self.chan.drain(unsafe { ManuallyDrop::take(&mut self.head) });
-        // AcqRel: pairs with the Acquire in the drop of the channel.
-        self.chan.senders.fetch_add(0, AcqRel);
+        self.chan.senders.meet();
     }
 }
