@@ -207,6 +207,19 @@ impl Outgoing {
     }
 }
 
+/// Spares the worker a large message that is not wanted any more, the `nth` last, if nothing of it is sent: an
+/// empty one stands for it, for the worker counts.
+fn strike_out(out: &mut VecDeque<Outgoing>, nth: u64) {
+    let mut behind = 0;
+    let found = out.iter_mut().rev().find(|out| {
+        behind += out.messages as u64;
+        behind >= nth
+    });
+    if let Some(out) = found.filter(|out| out.sent == 0 && out.message.is_some()) {
+        *out = Outgoing::plain(Head::new(Kind::Run, 0, 0, 0));
+    }
+}
+
 /// Reads once.
 fn receive(socket: &UnixStream, buf: &mut ReadBuf<'_>) -> rustix::io::Result<()> {
     // SAFETY: `recv` writes into it, and nothing else.
@@ -278,8 +291,12 @@ impl Link {
 
     /// Takes a job back that the worker was given. `false`: it has begun.
     #[must_use = "`true`: the job is to be queued again"]
-    pub(super) fn take_back(&self, number: u64) -> bool {
-        self.page.withdraw(number)
+    pub(super) fn take_back(&mut self, number: u64) -> bool {
+        let is_back = self.page.withdraw(number);
+        if is_back {
+            strike_out(&mut self.out, self.page.since(number));
+        }
+        is_back
     }
 
     /// Whether the worker can hold one job more, when it has not ended job `oldest`.
@@ -501,5 +518,36 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(payload: usize) -> Outgoing {
+        let message = Message { payload: vec![7; payload], blobs: Vec::new() };
+        let about = JobContext::read("f", &[]);
+        Outgoing::new(Head::new(Kind::Run, 1, 1, 0), Arc::new(Ok(message)), &about)
+    }
+
+    #[test]
+    fn a_large_message_that_is_taken_back_unsent_does_not_cross() {
+        let large = 10 * SMALL;
+        let mut small = message(1);
+        small.messages = 3;
+        let mut begun = message(large);
+        begun.sent = 1;
+        let mut out = VecDeque::from([begun, message(large), small, message(large)]);
+        let mut totals = |nth| {
+            strike_out(&mut out, nth);
+            out.iter().map(|out| out.total > large).collect::<Vec<_>>()
+        };
+        assert_eq!(totals(7), [true, true, false, true], "it was sent long ago");
+        assert_eq!(totals(6), [true, true, false, true], "the worker has some of it");
+        assert_eq!(totals(3), [true, true, false, true], "small ones go together");
+        assert_eq!(totals(5), [true, false, false, true]);
+        assert_eq!(totals(1), [true, false, false, false]);
+        assert_eq!(out.iter().map(|out| out.messages).sum::<usize>(), 6, "the worker's count");
     }
 }
