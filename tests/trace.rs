@@ -35,6 +35,9 @@ impl File {
         let events: Vec<String> = events.map(str::to_owned).collect();
         for event in &events {
             assert!(event.starts_with("{\"ph\":\"") && event.ends_with('}'), "{event}");
+            // Perfetto takes the thread with its process's number for the main one, and number 0 for that too.
+            let is_thread = !event.contains("\"process_name\"");
+            assert!(!is_thread || number(event, "tid") > number(event, "pid"), "{event}");
         }
         events
     }
@@ -101,9 +104,33 @@ fn a_poll_that_blocks_is_the_longest_slice_and_its_rescue_an_instant() {
     while !rescued(&events) {
         events = file.events(&runtime);
     }
+    let back = events.iter().find(|event| event.contains("is rescued")).unwrap();
+    let back = number(back, "ts");
     let after = find(events);
     assert_eq!(after.len(), 1, "{after:?}");
     assert!(number(&after[0], "dur") >= number(&during[0], "dur"));
+    // Also if the worker does nothing more. (Three numbers, each rounded to a nanosecond.)
+    let end = number(&after[0], "ts") + number(&after[0], "dur");
+    assert!((end - back).abs() < 0.003, "{after:?} goes on after {back}");
+}
+
+/// Nothing of a thread goes on after it has left the workers.
+#[test]
+fn a_block_on_that_is_over_is_over_in_the_trace() {
+    let runtime = runtime(1);
+    runtime.block_on(async {});
+    let id = {
+        let task = runtime.spawn(async { task::id() });
+        while !task.is_finished() {
+            std::thread::yield_now();
+        }
+        runtime.block_on(task).unwrap()
+    };
+    let events = File::new("left").events(&runtime);
+    let poll = events.iter().find(|event| event.contains(&format!("\"poll of task {id}\"")));
+    let poll = number(poll.unwrap(), "ts");
+    let root = events.iter().find(|event| event.contains("\"poll of a block_on\"")).unwrap();
+    assert!(number(root, "ts") + number(root, "dur") < poll, "{root} goes on at {poll}");
 }
 
 /// What a task and a job do is told by name: spawned, woken by its timer, polled; begun and ended.

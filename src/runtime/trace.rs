@@ -1,8 +1,9 @@
 //! The flight recorder's events as a file that Perfetto's UI opens: Chrome's trace events in JSON.
 //!
 //! A worker is a thread of the trace, and so is a thread of a blocking pool. A poll, a sleep, a look at the poller, a
-//! job is a slice that ends where its next event begins; what happens inside of it is an instant in it. Written by hand: three shapes of
-//! object, and the only text from outside is escaped by [`Quoted`].
+//! job is a slice that ends where its next event begins (or where its worker says that it was stuck); what happens
+//! inside of it is an instant in it. Written by hand: four shapes of object, and the only text from outside is escaped
+//! by [`Quoted`]. That Perfetto finds nothing wrong with it is checked by `.ci/timeline`.
 
 mod files;
 
@@ -18,6 +19,14 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::time::Duration;
+
+/// The process's number. Perfetto takes the thread of the same number for its main thread, and whatever has number
+/// 0 for that too: worker 0 was drawn over worker 1, and lost the slices that crossed one of those.
+const PROCESS: usize = 1;
+/// The number of worker 0.
+const FIRST: usize = 2;
+/// The number of the first blocking thread, above all workers'.
+const JOBS: usize = 1_000_000;
 
 pub(super) fn write(handle: &Handle, path: &Path) -> io::Result<()> {
     let Some(flight) = handle.shared().flight() else {
@@ -40,12 +49,11 @@ fn write_flight(
     let names = all.filter_map(|task| Some((task.id(), task.name()?.to_owned()))).collect();
     let mut trace = Trace { out: BufWriter::new(File::create(path)?), is_first: true, names };
     write!(trace.out, "{{\"traceEvents\":[")?;
+    trace.process()?;
     for worker in flight.events.chunk_by(|a, b| a.seat == b.seat) {
         let seat = worker[0].seat;
-        trace.events(flight, worker, seat, &who(handle.shared(), seat))?;
+        trace.events(flight, worker, FIRST + seat, &who(handle.shared(), seat))?;
     }
-    // Above all workers.
-    const JOBS: usize = 1_000_000;
     for thread in flight.jobs.chunk_by(|a, b| a.seat == b.seat) {
         let number = thread[0].seat;
         trace.events(flight, thread, JOBS + number, &format!("blocking thread {number}"))?;
@@ -90,7 +98,7 @@ impl Trace {
                 self.instant(thread, start, &name)?;
             } else if !name.is_empty() {
                 // The last one goes on.
-                let next = events[i + 1..].iter().find(|event| !event.event.is_instant());
+                let next = events[i + 1..].iter().find(|event| event.event.is_end());
                 let end = next.map_or(flight.end(), |next| flight.time(next.ticks));
                 let place = event.location.map(ToString::to_string).unwrap_or_default();
                 self.slice(thread, start, end.saturating_sub(start), &name, &place)?;
@@ -128,7 +136,7 @@ impl Trace {
         self.separate()?;
         write!(
             self.out,
-            "{{\"ph\":\"i\",\"s\":\"t\",\"pid\":1,\"tid\":{thread},\"ts\":{},\"name\":{}}}",
+            "{{\"ph\":\"i\",\"s\":\"t\",\"pid\":{PROCESS},\"tid\":{thread},\"ts\":{},\"name\":{}}}",
             micros(at),
             Quoted(name)
         )
@@ -139,7 +147,7 @@ impl Trace {
         self.separate()?;
         write!(
             self.out,
-            "{{\"ph\":\"i\",\"s\":\"g\",\"pid\":1,\"tid\":0,\"ts\":{},\"name\":{}}}",
+            "{{\"ph\":\"i\",\"s\":\"g\",\"pid\":{PROCESS},\"tid\":{FIRST},\"ts\":{},\"name\":{}}}",
             micros(at),
             Quoted(name)
         )
@@ -156,7 +164,7 @@ impl Trace {
         self.separate()?;
         write!(
             self.out,
-            "{{\"ph\":\"X\",\"pid\":1,\"tid\":{thread},\"ts\":{},\"dur\":{},\"name\":{},\
+            "{{\"ph\":\"X\",\"pid\":{PROCESS},\"tid\":{thread},\"ts\":{},\"dur\":{},\"name\":{},\
              \"args\":{{\"spawned at\":{}}}}}",
             micros(start),
             micros(length),
@@ -165,11 +173,24 @@ impl Trace {
         )
     }
 
+    /// The name of the whole: the program's.
+    fn process(&mut self) -> io::Result<()> {
+        let program = std::env::current_exe().unwrap_or_default();
+        let name = program.file_stem().unwrap_or_default().to_string_lossy();
+        self.separate()?;
+        write!(
+            self.out,
+            "{{\"ph\":\"M\",\"pid\":{PROCESS},\"name\":\"process_name\",\
+             \"args\":{{\"name\":{}}}}}",
+            Quoted(&name)
+        )
+    }
+
     fn thread(&mut self, thread: usize, name: &str) -> io::Result<()> {
         self.separate()?;
         write!(
             self.out,
-            "{{\"ph\":\"M\",\"pid\":1,\"tid\":{thread},\"name\":\"thread_name\",\
+            "{{\"ph\":\"M\",\"pid\":{PROCESS},\"tid\":{thread},\"name\":\"thread_name\",\
              \"args\":{{\"name\":{}}}}}",
             Quoted(name)
         )

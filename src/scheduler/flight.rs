@@ -1,8 +1,8 @@
 //! The flight recorder: what each worker, and each thread of the blocking pools, did last.
 //!
 //! Each has a [ring](crate::util::ring) of its own. There is one event a poll, at its beginning: the poll ends where
-//! the worker's next event is. So the clock is read once, and it is the cheapest one (`primitive/real/ticks.rs`). The
-//! monitor notes in a ring of its own whom it has found stuck.
+//! the worker's next event is, or where it notes that it was stuck. So the clock is read once, and it is the cheapest
+//! one (`primitive/real/ticks.rs`). The monitor notes in a ring of its own whom it has found stuck.
 
 use super::Shared;
 use super::trigger::{Triggers, Writer};

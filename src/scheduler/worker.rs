@@ -207,6 +207,7 @@ impl Worker {
                 None => self.rest(root),
             }
         }
+        self.record(Event::Idle, 0);
         self.slot().owned.store(false, Relaxed);
         self.hand_over();
         self.shared().tenders.untend(self.seat, self.shared());

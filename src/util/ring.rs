@@ -53,7 +53,7 @@ pub enum Event {
     Rescued,
     /// It runs a blocking job, until its next event.
     Job,
-    /// It has none.
+    /// It runs none, or has left the workers.
     Idle,
 }
 
@@ -80,6 +80,12 @@ impl Event {
     pub fn is_instant(self) -> bool {
         use Event::*;
         matches!(self, Timers | Steal | Spawn | Ready | Seized | Rescued)
+    }
+
+    /// Whether what went on before it has ended. A worker that was stuck is back when its poll is over; what it does
+    /// next may be to leave, or to sleep for a long time.
+    pub fn is_end(self) -> bool {
+        !self.is_instant() || self == Self::Rescued
     }
 }
 
