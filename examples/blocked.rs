@@ -5,7 +5,7 @@
 //! ```
 //!
 //! <https://ui.perfetto.dev> opens the file: the polls that block, the rescues, and the other tasks that go on
-//! in stand-ins. The README has a picture of it.
+//! in stand-ins. The README has a picture of the service's (`service.rs`).
 
 // ci: /dev/null
 

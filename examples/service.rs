@@ -4,6 +4,7 @@
 //! ```text
 //! cargo run --release --example service                    serve, load, print a table, exit
 //! cargo run --release --example service -- --json          the table as JSON
+//! cargo run --release --example service -- --trace FILE    the same, and FILE is the timeline beside `/bad`
 //! cargo run --release --example service -- --serve [ADDR]  serve until Ctrl-C (127.0.0.1:8080)
 //! ```
 //!
@@ -18,6 +19,8 @@
 //! | `/aggregate` | asks `/async` and `/blocking` over HTTP, both at once | in the task: `try_join!` |
 //! | `/bad` | blocks a thread for 5 s | in the task, as nobody should |
 //! | `/tasks` | shows the live tasks and the runtime's counters | |
+//!
+//! <https://ui.perfetto.dev> opens the timeline. The README has a picture of it.
 
 // ci:
 
@@ -28,7 +31,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, body::Incoming, header};
 use reiver::hyper::{HyperIo, HyperTimer};
 use reiver::net::{TcpListener, TcpStream};
-use reiver::runtime::Handle;
+use reiver::runtime::{Builder, Handle};
 use reiver::signal::unix::{SignalKind, signal};
 use reiver::task::{self, JoinSet, spawn_blocking};
 use reiver::time::{Duration, Instant, sleep, timeout};
@@ -55,17 +58,24 @@ const REQUESTS: usize = 100;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the service waits for open connections when it ends.
 const GRACE: Duration = Duration::from_secs(5);
+/// How many events of each worker a timeline has: all since `/bad` began.
+const EVENTS: usize = 1 << 14;
 /// The most numbers that `/cpu` sorts.
 const MAX_N: usize = 10_000_000;
 
 enum Mode {
-    Load { json: bool },
+    Load { json: bool, trace: Option<String> },
     Serve(String),
 }
 
 fn main() -> ExitCode {
     let result = parse(std::env::args().skip(1)).and_then(|mode| {
-        let runtime = reiver::runtime::Runtime::new()?;
+        let mut builder = Builder::new_multi_thread();
+        if let Mode::Load { trace: Some(_), .. } = mode {
+            // Every report, not one for each place.
+            builder.flight_recorder(EVENTS).on_slow_poll(|slow| eprintln!("reiver: {slow}"));
+        }
+        let runtime = builder.build()?;
         // A task, since a future in `block_on` stays on its thread: it could not be rescued from `/bad`.
         let run = runtime.spawn(run(mode));
         runtime.block_on(run)?
@@ -82,11 +92,17 @@ fn main() -> ExitCode {
 
 fn parse(mut args: impl Iterator<Item = String>) -> Fallible<Mode> {
     let mode = match args.next().as_deref() {
-        None => Mode::Load { json: false },
-        Some("--json") => Mode::Load { json: true },
+        None => Mode::Load { json: false, trace: None },
+        Some("--json") => Mode::Load { json: true, trace: None },
+        Some("--trace") => {
+            Mode::Load { json: false, trace: Some(args.next().ok_or("--trace needs a file")?) }
+        }
         Some("--serve") => Mode::Serve(args.next().unwrap_or_else(|| "127.0.0.1:8080".into())),
         Some(other) => {
-            return Err(format!("unknown argument {other}; try --json or --serve [ADDR]").into());
+            return Err(format!(
+                "unknown argument {other}; try --json, --trace FILE or --serve [ADDR]"
+            )
+            .into());
         }
     };
     match args.next() {
@@ -107,7 +123,7 @@ async fn run(mode: Mode) -> Fallible<bool> {
             println!("ended");
             Ok(true)
         }
-        Mode::Load { json } => {
+        Mode::Load { json, trace } => {
             let (listener, address) = bind("127.0.0.1:0").await?;
             let (stop, stopped) = reiver::sync::oneshot::channel::<()>();
             let service = reiver::spawn(serve(listener, address, async { drop(stopped.await) }));
@@ -127,6 +143,11 @@ async fn run(mode: Mode) -> Fallible<bool> {
                 ("/blocking", "/blocking with /bad"),
             ] {
                 rows.push(load(address, path, name).await);
+            }
+            if let Some(file) = trace {
+                // While `/bad` goes on: a timeline has the names of tasks that are alive.
+                let runtime = Handle::current();
+                spawn_blocking(move || runtime.write_trace(file)).await??;
             }
             while let Some(answer) = bad.join_next().await {
                 drop(answer??);
