@@ -4,7 +4,9 @@ mod support;
 
 use reiver::io::{self, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use reiver::runtime::{Builder, Runtime};
+use reiver::task::unconstrained;
 use reiver::time::{Duration, sleep, timeout};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use std::future::Future;
 use std::io::{BufRead, Read, Write};
 use std::pin::pin;
@@ -317,24 +319,30 @@ fn a_read_that_is_dropped_loses_nothing_wherever_it_is() {
 
 async fn cut_writes() {
     begin().await;
+    // How much a pipe takes depends on the pieces: each begins a page, unless the last one has room for all of it.
+    let is_full = || {
+        let out = std::io::stdout();
+        let mut pipe = [PollFd::new(&out, PollFlags::OUT)];
+        rustix::event::poll(&mut pipe, Some(&Timespec::default())).unwrap() == 0
+    };
+    // That waits for room only, not for its turn.
+    let one_write = || task(unconstrained(async { io::stdout().write(&[b'x'; 1000]).await }));
+    let mut out = io::stdout();
     for cut in CUTS {
-        let mut out = io::stdout();
-        // Until the pipe is full and so is the outbox: then a write waits, and a flush, until somebody reads.
-        let full = rustix::pipe::fcntl_getpipe_size(&out).unwrap() + 64 * 1024;
+        // Until the pipe is full, and so is the outbox: a write waits, and a flush, until somebody reads.
         let mut taken = 0;
-        loop {
-            let piece = [b'x'; 1000];
-            match Poller::default().poll(pin!(out.write(&piece))) {
+        let mut write = loop {
+            let mut write = one_write();
+            match write.poll() {
                 Poll::Ready(written) => taken += written.unwrap(),
-                Poll::Pending if taken > full => break,
+                Poll::Pending if is_full() => break write,
                 Poll::Pending => sleep(Duration::from_millis(1)).await,
             }
-        }
-        let mut other = io::stdout();
-        let (mut write, mut flush) = (task(out.write(b"lost")), task(other.flush()));
-        if cut != Cut::Unpolled {
-            write.pending();
-            flush.pending();
+        };
+        let mut flush = task(async { io::stdout().flush().await });
+        match cut {
+            Cut::Unpolled => write = one_write(),
+            _ => flush.pending(),
         }
         if cut == Cut::Granted {
             eprintln!("{taken}");
@@ -346,7 +354,7 @@ async fn cut_writes() {
             eprintln!("{taken}");
         }
         out.write_all(b"end").await.unwrap();
-        other.flush().await.unwrap();
+        out.flush().await.unwrap();
         eprintln!("3");
     }
 }
@@ -359,7 +367,11 @@ fn a_write_that_is_dropped_writes_nothing_wherever_it_is() {
     let mut orders = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
     let mut read = || {
         let count = orders.next().expect("the child lives").unwrap();
-        let mut bytes = vec![0; count.parse().expect(&count)];
+        let Ok(count) = count.parse() else {
+            let all: Vec<_> = orders.by_ref().map_while(Result::ok).collect();
+            panic!("the child says: {count}{}", all.join("\n"));
+        };
+        let mut bytes = vec![0; count];
         stdout.read_exact(&mut bytes).unwrap();
         bytes
     };
