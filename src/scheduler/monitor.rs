@@ -270,13 +270,12 @@ struct Finding {
 }
 
 /// How soon the next look should be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Pace {
-    /// Everybody sleeps.
-    Calm,
-    Busy,
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Pace {
+    /// Somebody is awake.
+    pub(super) is_busy: bool,
     /// Somebody is a suspect, or was rescued a short time ago.
-    Alert,
+    pub(super) is_alert: bool,
 }
 
 /// The monitor of one runtime.
@@ -368,12 +367,9 @@ impl Monitor {
         if let Some(limit) = shared.rescue.settings.slow_blocking {
             self.watch_jobs(limit, now);
         }
-        let is_alert = self.rescued.is_some_and(|at| now.duration_since(at) < ALERT_FOR);
-        match findings.busy {
-            false => Pace::Calm,
-            true if is_alert || findings.suspects && shared.rescue.is_on() => Pace::Alert,
-            true => Pace::Busy,
-        }
+        let is_warned = self.rescued.is_some_and(|at| now.duration_since(at) < ALERT_FOR);
+        let is_alert = is_warned || findings.suspects && shared.rescue.is_on();
+        Pace { is_busy: findings.busy, is_alert }
     }
 
     fn watch(&mut self, seat: usize, poll: u64, now: Instant, found: &mut Findings) {

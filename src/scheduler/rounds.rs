@@ -149,11 +149,21 @@ impl State {
             return if self.has_thread { Then::Doze(Some(LINGER - alone)) } else { Then::End };
         }
         self.alone = None;
-        let pace = self.monitors.iter_mut().map(|monitor| monitor.look(now)).max();
-        self.calm = if pace == Some(Pace::Calm) { self.calm + 1 } else { 0 };
-        match pace {
-            Some(Pace::Alert) => Then::Sleep(ALERT),
-            _ if self.calm < CALM => Then::Sleep(TICK * (1 << self.calm)),
+        let mut pace = Pace::default();
+        for monitor in &mut self.monitors {
+            let Pace { is_busy, is_alert } = monitor.look(now);
+            pace.is_busy |= is_busy;
+            pace.is_alert |= is_alert;
+        }
+        // Also when all sleep: who blocks again and again may just have been between two polls.
+        let tick = if pace.is_alert { ALERT } else { TICK };
+        if pace.is_busy {
+            self.calm = 0;
+            return Then::Sleep(tick);
+        }
+        self.calm += 1;
+        match self.calm {
+            ..=CALM => Then::Sleep(tick * (1 << (self.calm - 1))),
             _ => Then::Doze(self.monitors.iter().filter_map(Monitor::tick).min()),
         }
     }
