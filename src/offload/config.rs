@@ -101,6 +101,8 @@ pub struct Builder {
     pub(super) initializer: Option<Call>,
     pub(super) inline: bool,
     pub(super) chaos: Chaos,
+    /// How long both sides look on for a message before they sleep, at most.
+    pub(super) spin: Duration,
 }
 
 impl Builder {
@@ -132,6 +134,7 @@ impl Builder {
             initializer: None,
             inline: std::env::var_os("REIVER_OFFLOAD").is_some_and(|value| value == "inline"),
             chaos: Chaos::default(),
+            spin: Duration::ZERO,
         }
     }
 

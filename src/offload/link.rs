@@ -18,9 +18,11 @@ use super::spawn;
 use super::worker::{self, CUT_OFF, MAX_DESCRIPTORS, UNFIT};
 use crate::io::unix::AsyncFd;
 use crate::io::{Interest, ReadBuf};
-use crate::primitive::Arc;
+use crate::primitive::{Arc, clock};
 use crate::process::{Child, Command, ExitStatus};
+use crate::scheduler;
 use crate::time::Instant;
+use crate::util::patience::Patience;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -28,7 +30,7 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::pin::pin;
@@ -59,6 +61,9 @@ pub(super) struct Link {
     page: Page,
     /// What is to be written.
     out: VecDeque<Outgoing>,
+    patience: Patience,
+    /// Since when an answer is waited for.
+    expecting: Option<std::time::Instant>,
 }
 
 /// How a wait for a worker ended.
@@ -220,6 +225,12 @@ fn strike_out(out: &mut VecDeque<Outgoing>, nth: u64) {
     }
 }
 
+/// Whether there is something to read.
+pub(super) fn has_input(socket: impl AsFd) -> bool {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    rustix::net::recv(socket, &mut [0], flags) != Err(Errno::AGAIN)
+}
+
 /// Reads once.
 fn receive(socket: &UnixStream, buf: &mut ReadBuf<'_>) -> rustix::io::Result<()> {
     // SAFETY: `recv` writes into it, and nothing else.
@@ -245,8 +256,19 @@ impl Link {
         let pid = child.id().unwrap_or_default();
         let errors = Errors::new(child.stderr.take(), config.stderr);
         let reader = Reader::new(config.max_message, false);
-        let out = VecDeque::new();
-        let mut link = Self { socket, reader, errors, child, pid, group, page, out };
+        let (out, patience) = (VecDeque::new(), Patience::new(config.spin));
+        let mut link = Self {
+            socket,
+            reader,
+            errors,
+            child,
+            pid,
+            group,
+            page,
+            out,
+            patience,
+            expecting: None,
+        };
         let deadline = Instant::now().checked_add(config.start_timeout);
         match link.exchange(deadline, |_| Poll::Pending).await {
             End::Answer(frame) if frame.head.kind == Kind::Hello => {
@@ -375,7 +397,8 @@ impl Link {
                     Poll::Ready(Err(_)) | Poll::Pending => break,
                 }
             }
-            if let Poll::Ready(end) = self.poll_message(cx) {
+            let is_found = self.look_on();
+            if let Poll::Ready(end) = self.poll_message(cx, is_found) {
                 return Poll::Ready(end);
             }
             self.errors.poll(cx);
@@ -391,6 +414,28 @@ impl Link {
         .await
     }
 
+    /// As [`exchange`](Self::exchange), for the answer to a job, which may come so soon that it is not worth a sleep.
+    pub(super) async fn answer(
+        &mut self,
+        deadline: Option<Instant>,
+        other: impl FnMut(&mut Context<'_>) -> Poll<()>,
+    ) -> End {
+        let since = clock::now();
+        self.expecting = Some(since);
+        let end = self.exchange(deadline, other).await;
+        self.expecting = None;
+        self.patience.learn(since.elapsed(), matches!(end, End::Answer(_)));
+        end
+    }
+
+    /// Looks on for an answer that should come soon, in the first poll that waits for it. Gives whether it is there.
+    fn look_on(&mut self) -> bool {
+        let (socket, out) = (self.socket.get_ref(), &self.out);
+        let since = self.expecting.take().filter(|_| out.is_empty());
+        let is_free = scheduler::worker(|worker| worker.is_none_or(|worker| !worker.has_more()));
+        since.is_some_and(|since| is_free && self.patience.look_on(since, || has_input(socket)))
+    }
+
     /// A message that was read, or what was read instead.
     fn come(&mut self) -> Option<End> {
         match self.reader.next() {
@@ -399,11 +444,17 @@ impl Link {
         }
     }
 
-    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+    /// Reads a message. `is_found`: there is one, also if the poller has not told of it.
+    fn poll_message(&mut self, cx: &mut Context<'_>, is_found: bool) -> Poll<End> {
         loop {
-            let Ok(mut ready) = ready!(self.socket.poll_read_ready(cx)) else {
-                return Poll::Ready(End::Lost);
+            let ready = match self.socket.poll_read_ready(cx) {
+                Poll::Ready(Ok(ready)) => Some(ready),
+                Poll::Ready(Err(_)) => return Poll::Ready(End::Lost),
+                Poll::Pending if is_found => None,
+                Poll::Pending => return Poll::Pending,
             };
+            let is_told = ready.is_some();
+            let clear = || ready.into_iter().for_each(|mut ready| ready.clear_ready());
             let (socket, mut room) = (self.socket.get_ref(), 0);
             let (read, filled) = self.reader.fill(|buf| {
                 room = buf.remaining();
@@ -412,9 +463,10 @@ impl Link {
             match read {
                 // All that there was; what came since makes it ready again. No descriptors come this way, at
                 // which a read would stop short.
-                Ok(()) if filled > 0 && filled < room => ready.clear_ready(),
+                Ok(()) if filled > 0 && filled < room => clear(),
                 Ok(()) if filled > 0 => {}
-                Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::AGAIN) if is_told => clear(),
+                Err(Errno::AGAIN) => return Poll::Pending,
                 Err(Errno::INTR) => {}
                 _ => return Poll::Ready(End::Lost),
             }

@@ -61,6 +61,11 @@ impl Cell {
         self.0.swap(word(job, OFFERED), Relaxed);
     }
 
+    /// Worker: whether the job is offered. A hint.
+    pub fn is_offered(&self, job: u64) -> bool {
+        self.0.load(Relaxed) == word(job, OFFERED)
+    }
+
     /// Worker: takes the job that it has read.
     pub fn take(&self, job: u64) -> Taken {
         match self.decide(job, TAKEN) {

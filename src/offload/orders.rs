@@ -20,6 +20,8 @@ pub struct Orders {
     pub cpu: u64,
     /// Added to its nice value.
     pub nice: i32,
+    /// How long it looks for the next job before it sleeps, at most, in nanoseconds. Here 0 is "not at all".
+    pub spin: u64,
     /// Whether its memory is reported with each answer.
     pub report_memory: bool,
     /// Whether jobs may be asked to stop.
@@ -29,17 +31,17 @@ pub struct Orders {
 impl Orders {
     /// As the variable's text.
     pub fn to_text(self) -> String {
-        let Self { parent, fingerprint, limit, data, address_space, cpu, nice, .. } = self;
+        let Self { parent, fingerprint, limit, data, address_space, cpu, nice, spin, .. } = self;
         let (report, listen) = (u8::from(self.report_memory), u8::from(self.listen));
         format!(
-            "3 {parent} {fingerprint} {limit} {data} {address_space} {cpu} {nice} {report} {listen}"
+            "4 {parent} {fingerprint} {limit} {data} {address_space} {cpu} {nice} {spin} {report} {listen}"
         )
     }
 
     /// From the variable's text; `None` if another version wrote it.
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
-        if words.next() != Some("3") {
+        if words.next() != Some("4") {
             return None;
         }
         let mut number = || words.next()?.parse::<u64>().ok();
@@ -47,9 +49,10 @@ impl Orders {
         let (fingerprint, limit) = (number()?, number()?);
         let (data, address_space, cpu) = (number()?, number()?, number()?);
         let nice = words.next()?.parse().ok()?;
+        let spin = words.next()?.parse().ok()?;
         let (report_memory, listen) = (words.next()? == "1", words.next()? == "1");
         let limits = Self { limit, data, address_space, cpu, ..Self::default() };
-        let all = Self { parent, fingerprint, nice, report_memory, listen, ..limits };
+        let all = Self { parent, fingerprint, nice, spin, report_memory, listen, ..limits };
         words.next().is_none().then_some(all)
     }
 }
@@ -60,12 +63,13 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let orders = Orders { parent: 7, fingerprint: u64::MAX, nice: -5, ..Orders::default() };
+        let orders =
+            Orders { parent: 7, fingerprint: u64::MAX, nice: -5, spin: 9, ..Orders::default() };
         for orders in [orders, Orders { listen: true, ..orders }] {
             assert_eq!(Orders::parse(&orders.to_text()), Some(orders));
         }
         for text in
-            ["", "3", "2 1 2 3 4 5 6 7 0 0", "3 1 2 3 4 5 6 7 0 0 9", "3 -1 2 3 4 5 6 7 0 0"]
+            ["", "4", "3 1 2 3 4 5 6 7 8 0 0", "4 1 2 3 4 5 6 7 8 0 0 9", "4 -1 2 3 4 5 6 7 8 0 0"]
         {
             assert_eq!(Orders::parse(text), None, "{text}");
         }

@@ -72,6 +72,12 @@ impl Page {
         self.last + 1 - job
     }
 
+    /// Worker: whether the next job is offered, so that its message comes soon, or is there.
+    pub(super) fn is_offered(&self) -> bool {
+        let next = self.last + 1;
+        self.cell(next).is_offered(next)
+    }
+
     /// Worker: takes the job that it has read, which is the next.
     pub(super) fn take(&mut self) -> Taken {
         self.last += 1;
@@ -95,10 +101,11 @@ mod tests {
         let (mut ours, fd) = Page::new().unwrap();
         let mut theirs = Page::map(&fd).unwrap();
         let [a, b, c] = [(); 3].map(|()| ours.offer());
+        assert!(theirs.is_offered());
         assert_eq!(theirs.take(), Taken::Ours);
         assert!(!ours.withdraw(a) && ours.withdraw(b));
         assert_eq!([theirs.take(), theirs.take()], [Taken::Withdrawn, Taken::Ours]);
-        assert!(!ours.withdraw(c));
+        assert!(!ours.withdraw(c) && !theirs.is_offered());
         assert_eq!(ours.since(b), 2);
     }
 

@@ -263,7 +263,7 @@ impl Crew<'_> {
                     next.chain([&mut *first]).any(|job| job.answer.poll_closed(cx).is_ready());
                 if gone { Poll::Ready(()) } else { Poll::Pending }
             };
-            match link.exchange(until, gone).await {
+            match link.answer(until, gone).await {
                 End::Late if is_long_first => {
                     self.mean = self.mean.max(LONG);
                     self.recall(|_| true);

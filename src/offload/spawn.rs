@@ -154,6 +154,7 @@ fn command(config: &Builder, channel: OwnedFd) -> Command {
         address_space: config.address_space,
         cpu: config.cpu_time.as_secs() + u64::from(config.cpu_time.subsec_nanos() > 0),
         nice: config.nice,
+        spin: config.spin.as_nanos().try_into().unwrap_or(u64::MAX),
         report_memory: config.recycle_memory != 0,
         listen: !config.grace.is_zero(),
     };

@@ -222,6 +222,12 @@ impl Worker {
         self.deque
     }
 
+    /// Whether another task waits for this worker, as far as is known here.
+    #[allow(dead_code)] // only who waits for a process asks
+    pub(crate) fn has_more(&self) -> bool {
+        self.has_next() || !self.deque.is_empty()
+    }
+
     /// How many tasks wait in this worker's own queue.
     pub(super) fn queued(&self) -> usize {
         self.deque.len()

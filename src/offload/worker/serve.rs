@@ -4,6 +4,7 @@ use super::super::blob::Blob;
 use super::super::context::JobContext;
 use super::super::error::Trouble;
 use super::super::frame::{Frame, HEAD, Head, Kind, Reader, Segment};
+use super::super::link::has_input;
 use super::super::offer::Taken;
 use super::super::orders::Orders;
 use super::super::page::Page;
@@ -11,6 +12,7 @@ use super::super::registry::{self, Entry, Message, Output};
 use super::{UNFIT, stack, stop, title};
 use crate::io::ReadBuf;
 use crate::primitive::{Arc, StaticMutex, clock, thread};
+use crate::util::patience::Patience;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use rustix::process::{Resource, Rlimit};
@@ -22,6 +24,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::process::exit;
+use std::time::Duration;
 
 /// What the hook has seen of the job's panic.
 static PANIC: StaticMutex<Option<Panic>> = StaticMutex::new(None);
@@ -59,8 +62,9 @@ pub(super) fn serve(channel: OwnedFd, orders: &Orders) -> ! {
         }
     };
     let mut alive = channel.send(hello, &Message::default());
+    let patience = Patience::new(Duration::from_nanos(orders.spin));
     while alive.is_ok() {
-        let frame = match channel.receive() {
+        let frame = match channel.next(&page, &patience) {
             Ok(frame) => frame,
             Err(error) => {
                 eprintln!("reiver worker: {error}");
@@ -102,6 +106,21 @@ impl Channel {
                 return Err(io::Error::other("the parent has closed the channel"));
             }
         }
+    }
+
+    /// The next message, for which it looks on if it should come soon.
+    fn next(&mut self, page: &Page, patience: &Patience) -> io::Result<Frame> {
+        if page.is_offered() {
+            // Jobs come several at a time: who gives them needs the CPU more.
+            patience.learn(Duration::ZERO, false);
+            return self.receive();
+        }
+        let since = clock::now();
+        // It is offered before it is sent.
+        patience.look_on(since, || page.is_offered() && has_input(&self.fd));
+        let frame = self.receive();
+        patience.learn(since.elapsed(), true);
+        frame
     }
 
     /// The memory in which the parent offers jobs: the first message.

@@ -39,6 +39,9 @@ impl Builder {
     /// those of one blocking job after the other: a round trip takes 1 µs then and not 50. It pays with CPU
     /// time, on one more core than the work needs; where it waits in vain it soon stops.
     ///
+    /// A process pool of this runtime does the same on both sides, for 20 µs at most, while one short job comes
+    /// after the other.
+    ///
     /// # Examples
     ///
     /// ```
