@@ -19,6 +19,8 @@
 //!
 //! Rejected: a node allocated per wait (event-listener without its stack slots) costs an allocation
 //! for each contended lock; wakers in a slab cannot be left in constant time without a second index.
+//! A lock that only spins makes contended locks 7 % faster, and lets a thread of real-time priority spin for ever
+//! against a holder that it keeps from its CPU.
 
 use crate::primitive::atomic::{AtomicUsize, Ordering::*};
 use crate::primitive::{Mutex, MutexGuard, UnsafeCell, fixed};
