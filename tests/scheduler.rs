@@ -645,3 +645,176 @@ fn errors_of_a_runtime_that_is_gone_are_known() {
     assert!(is_rt_shutdown_err(&error), "{error}");
     assert!(!is_rt_shutdown_err(&std::io::Error::other("the runtime is shut down")));
 }
+
+#[test]
+fn a_hook_may_wake_the_root_each_time_and_timers_fire_all_the_same() {
+    let signal = Arc::new(Mutex::new(Signal::default()));
+    let hooked = signal.clone();
+    let runtime = Builder::new_current_thread()
+        .on_thread_park(move || hooked.lock().unwrap().set())
+        .build()
+        .unwrap();
+    let slept = runtime.spawn(sleep(Duration::from_millis(2)));
+    // As another event loop would drive it: in short turns, each of which the hook ends.
+    while !slept.is_finished() {
+        let turn = Signal::default();
+        *signal.lock().unwrap() = turn.clone();
+        runtime.block_on(turn);
+    }
+}
+
+#[test]
+fn a_future_may_park_its_thread() {
+    for runtime in [one(), two()] {
+        let mut parked = false;
+        // Woken before it has used the token up with which it was woken.
+        runtime.handle().block_on(poll_fn(|context| {
+            if parked {
+                return Poll::Ready(());
+            }
+            parked = true;
+            context.waker().wake_by_ref();
+            std::thread::current().unpark();
+            std::thread::park();
+            Poll::Pending
+        }));
+    }
+}
+
+/// Spawns five tasks that note when they begin and when they go on, and waits for them.
+async fn five(order: Arc<Mutex<Vec<usize>>>) {
+    let spawn = |n| {
+        let order = order.clone();
+        task::spawn(async move {
+            order.lock().unwrap().push(n);
+            yield_now().await;
+            order.lock().unwrap().push(n + 10);
+        })
+    };
+    for task in (0..5).map(spawn).collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+}
+
+#[test]
+fn tasks_of_one_thread_run_in_their_order() {
+    for in_task in [false, true] {
+        let order = Arc::default();
+        let all = five(Arc::clone(&order));
+        match in_task {
+            false => one().block_on(all),
+            true => one().block_on(async { task::spawn(all).await.unwrap() }),
+        }
+        let expected = Vec::from_iter((0..5).chain(10..15));
+        assert_eq!(*order.lock().unwrap(), expected, "{in_task}");
+    }
+}
+
+#[test]
+fn what_main_spawns_begins_in_its_order() {
+    let mut builder = Builder::new_multi_thread();
+    let runtime = builder.worker_threads(1).rescue(Rescue::Off).build().unwrap();
+    // The only worker is stuck, and nobody stands in: this thread does the work.
+    let (begun, busy) = std::sync::mpsc::channel();
+    let (end, told) = std::sync::mpsc::channel::<()>();
+    runtime.spawn(async move {
+        begun.send(()).unwrap();
+        told.recv().unwrap_err();
+    });
+    busy.recv().unwrap();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    runtime.block_on(async {
+        let spawn = |n| {
+            let order = order.clone();
+            task::spawn(async move { order.lock().unwrap().push(n) })
+        };
+        for task in (0..100).map(spawn).collect::<Vec<_>>() {
+            task.await.unwrap();
+        }
+    });
+    drop(end);
+    assert_eq!(*order.lock().unwrap(), Vec::from_iter(0..100));
+}
+
+#[test]
+fn what_a_task_drops_knows_its_task() {
+    struct Notes(std::sync::mpsc::Sender<(&'static str, Option<task::Id>)>, &'static str);
+
+    impl Drop for Notes {
+        fn drop(&mut self) {
+            self.0.send((self.1, task::try_id())).unwrap();
+        }
+    }
+
+    /// Has fields that are dropped with it, and not by its last poll.
+    struct Holds {
+        output: Option<Notes>,
+        _rest: Notes,
+    }
+
+    impl Future for Holds {
+        type Output = Notes;
+
+        fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Notes> {
+            self.output.take().map_or(Poll::Pending, Poll::Ready)
+        }
+    }
+
+    impl Unpin for Holds {}
+
+    for runtime in [one(), two()] {
+        let (sender, notes) = std::sync::mpsc::channel();
+        let notes_of = |name| Notes(sender.clone(), name);
+        runtime.block_on(async {
+            let ended =
+                task::spawn(Holds { output: Some(notes_of("output")), _rest: notes_of("future") });
+            let id = ended.id();
+            while !ended.is_finished() {
+                yield_now().await;
+            }
+            assert_eq!(notes.recv().unwrap(), ("future", Some(id)));
+            drop(ended);
+            assert_eq!(notes.recv().unwrap(), ("output", Some(id)));
+            let aborted = task::spawn(Holds { output: None, _rest: notes_of("aborted") });
+            let id = aborted.id();
+            aborted.abort();
+            assert!(aborted.await.err().unwrap().is_cancelled());
+            assert_eq!(notes.recv().unwrap(), ("aborted", Some(id)));
+        });
+    }
+}
+
+#[test]
+fn a_thread_may_keep_a_runtime_to_its_end() {
+    thread_local! {
+        static KEPT: std::cell::RefCell<Option<Runtime>> = const { std::cell::RefCell::new(None) };
+    }
+    for make in [one, two] {
+        let dropped = Arc::new(AtomicBool::new(false));
+        let on_drop = dropped.clone();
+        let thread = std::thread::spawn(move || {
+            struct Notes(Arc<AtomicBool>);
+
+            impl Drop for Notes {
+                fn drop(&mut self) {
+                    self.0.store(true, SeqCst);
+                }
+            }
+
+            // Made first, so that it is destroyed last.
+            KEPT.set(None);
+            let runtime = make();
+            let notes = Notes(on_drop);
+            runtime.block_on(async {
+                drop(task::spawn(async move {
+                    let _notes = notes;
+                    pending::<()>().await;
+                }));
+                yield_now().await;
+            });
+            KEPT.set(Some(runtime));
+        });
+        thread.join().unwrap();
+        assert!(dropped.load(SeqCst));
+    }
+}

@@ -21,6 +21,10 @@ fn runtimes() -> [Runtime; 3] {
     ]
 }
 
+fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
 fn paused() -> [Runtime; 3] {
     runtimes().map(|runtime| {
         runtime.block_on(async { time::pause() });
@@ -315,5 +319,38 @@ fn a_blocking_job_holds_a_paused_clock() {
                 assert!(timeout(day, pending::<()>()).await.is_err());
             });
         }
+    }
+}
+
+#[test]
+fn a_paused_clock_is_exact() {
+    for runtime in paused() {
+        runtime.block_on(async {
+            let start = Instant::now();
+            sleep(5 * Duration::from_secs(1)).await;
+            assert_eq!(start.elapsed(), Duration::from_secs(5));
+            // Ten years, and no day more.
+            let far = Duration::from_secs(3650 * 86_400);
+            sleep_until(start + far).await;
+            assert_eq!(start.elapsed(), far);
+            let start = Instant::now();
+            let mut waits = pin!(sleep(300 * MS));
+            assert!(poll_once(waits.as_mut()).is_pending());
+            time::advance(299 * MS).await;
+            assert!(poll_once(waits.as_mut()).is_pending());
+            time::advance(MS).await;
+            assert!(poll_once(waits.as_mut()).is_ready(), "it was moved there exactly");
+            assert_eq!(start.elapsed(), 300 * MS);
+        });
+    }
+}
+
+#[test]
+fn a_deadline_that_has_passed_is_over_at_the_first_poll() {
+    for runtime in runtimes() {
+        runtime.block_on(async {
+            assert!(poll_once(pin!(timeout_at(Instant::now(), pending::<()>()))).is_ready());
+            assert!(poll_once(pin!(sleep(Duration::ZERO))).is_ready());
+        });
     }
 }

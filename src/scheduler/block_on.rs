@@ -244,7 +244,10 @@ impl Shared {
                     return output;
                 }
             }
-            thread::park();
+            // The future may have woken itself, and used up the token: it may park this thread, too.
+            if !flag.is_set() {
+                thread::park();
+            }
         }
     }
 

@@ -8,13 +8,14 @@ use super::worker::Worker;
 use crate::primitive::{Arc, local, watch};
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 local! {
     static CURRENT: Current = Current {
         worker: Cell::new(None),
-        loops: RefCell::new(Vec::new()),
-        entered: RefCell::new(Vec::new()),
+        loops: Stack::new(),
+        entered: Stack::new(),
         entries: Cell::new(0),
         thread: Cell::new(0),
     };
@@ -26,12 +27,45 @@ struct Current {
     worker: Cell<Option<NonNull<Worker>>>,
     /// The runtimes whose workers' loops are on this thread's stack, of which one at most is `worker`:
     /// the others wait in `block_in_place`. Only compared.
-    loops: RefCell<Vec<*const Shared>>,
+    loops: Stack<*const Shared>,
     /// The runtimes entered, the current one last, each with the number of its guard.
-    entered: RefCell<Vec<(usize, Arc<Shared>)>>,
+    entered: Stack<(usize, Arc<Shared>)>,
     entries: Cell<usize>,
     /// What the system calls this thread, or 0: asking costs a system call.
     thread: Cell<u32>,
+}
+
+/// What this thread is in. Empty, it has no memory; so the thread-local needs no destructor, and is still there
+/// for those of others, in which a runtime may be dropped.
+struct Stack<T>(RefCell<ManuallyDrop<Vec<T>>>);
+
+impl<T> Stack<T> {
+    const fn new() -> Self {
+        Self(RefCell::new(ManuallyDrop::new(Vec::new())))
+    }
+
+    fn push(&self, entry: T) {
+        self.0.borrow_mut().push(entry);
+    }
+
+    /// Takes out the last entry that fits.
+    fn remove(&self, fits: impl FnMut(&T) -> bool) -> Option<T> {
+        let mut entries = self.0.borrow_mut();
+        let at = entries.iter().rposition(fits)?;
+        let entry = entries.remove(at);
+        if entries.is_empty() {
+            drop(std::mem::take(&mut **entries));
+        }
+        Some(entry)
+    }
+
+    fn is_any(&self, fits: impl FnMut(&T) -> bool) -> bool {
+        self.0.borrow().iter().any(fits)
+    }
+
+    fn last<R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
+        self.0.borrow().last().map(look)
+    }
 }
 
 /// What the system calls this thread.
@@ -47,7 +81,7 @@ pub(super) fn thread_number() -> u32 {
 /// Runs `f` with the worker that runs on this thread, whichever runtime it belongs to.
 #[inline]
 pub(crate) fn worker<R>(f: impl FnOnce(Option<&Worker>) -> R) -> R {
-    // The thread-local may be gone: destructors of others may wake tasks.
+    // In a model the thread-local may be gone: destructors of others may wake tasks.
     let worker = CURRENT.try_with(|current| current.worker.get()).ok().flatten();
     // SAFETY: rule 1; the guard cannot be dropped by `f`, since it is borrowed by the loop below us.
     f(worker.map(|worker| unsafe { worker.as_ref() }))
@@ -63,7 +97,7 @@ pub(super) fn worker_of<R>(shared: *const Shared, f: impl FnOnce(Option<&Worker>
 /// so nothing must be put where only this thread finds it.
 pub(super) fn set_worker(worker: Option<&Worker>) -> WorkerGuard<'_> {
     let before = CURRENT.with(|current| {
-        current.loops.borrow_mut().extend(worker.map(|worker| &raw const *worker.shared()));
+        worker.iter().for_each(|worker| current.loops.push(&raw const *worker.shared()));
         current.worker.replace(worker.map(NonNull::from))
     });
     WorkerGuard { before, is_loop: worker.is_some(), _worker: PhantomData }
@@ -72,7 +106,7 @@ pub(super) fn set_worker(worker: Option<&Worker>) -> WorkerGuard<'_> {
 /// Whether a worker of the runtime at `shared` is under the caller on this thread's stack, also one that
 /// waits in `block_in_place`.
 pub(crate) fn is_under_worker_of(shared: *const Shared) -> bool {
-    CURRENT.try_with(|current| current.loops.borrow().contains(&shared)).unwrap_or(false)
+    CURRENT.try_with(|current| current.loops.is_any(|&other| other == shared)).unwrap_or(false)
 }
 
 /// Puts the worker back that was there before.
@@ -88,7 +122,7 @@ impl Drop for WorkerGuard<'_> {
         CURRENT.with(|current| {
             current.worker.set(self.before);
             if self.is_loop {
-                current.loops.borrow_mut().pop();
+                current.loops.remove(|_| true);
             }
         });
     }
@@ -99,7 +133,7 @@ pub(crate) fn enter(shared: Arc<Shared>) -> Entered {
     CURRENT.with(|current| {
         let number = current.entries.get();
         current.entries.set(number + 1);
-        current.entered.borrow_mut().push((number, shared));
+        current.entered.push((number, shared));
         Entered { number, _not_send: PhantomData }
     })
 }
@@ -114,28 +148,23 @@ pub(crate) struct Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         // Taken out first and dropped after the borrow: the last handle may free a runtime.
-        let _shared = CURRENT.try_with(|current| {
-            let mut entered = current.entered.borrow_mut();
-            let at = entered.iter().rposition(|(number, _)| *number == self.number)?;
-            Some(entered.remove(at))
-        });
+        let number = self.number;
+        let _entry =
+            CURRENT.try_with(|current| current.entered.remove(|(other, _)| *other == number));
     }
 }
 
 /// The runtime that this thread is in.
 pub(crate) fn runtime() -> Option<Arc<Shared>> {
-    CURRENT
-        .try_with(|current| current.entered.borrow().last().map(|(_, shared)| shared.clone()))
-        .ok()
-        .flatten()
+    CURRENT.try_with(|current| current.entered.last(|(_, shared)| shared.clone())).ok().flatten()
 }
 
 /// Runs `f` with the runtime that this thread is in. On a worker of that runtime this touches no
 /// reference count.
 #[inline]
 pub(crate) fn with_runtime<R>(f: impl FnOnce(Option<&Arc<Shared>>) -> R) -> R {
-    let innermost = CURRENT
-        .try_with(|current| current.entered.borrow().last().map(|(_, shared)| Arc::as_ptr(shared)));
+    let innermost =
+        CURRENT.try_with(|current| current.entered.last(|(_, shared)| Arc::as_ptr(shared)));
     let Some(innermost) = innermost.ok().flatten() else { return f(None) };
     worker_of(innermost, |worker| match worker {
         Some(worker) => f(Some(worker.runtime())),

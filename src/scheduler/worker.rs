@@ -18,8 +18,11 @@
 //!
 //! Woken or spawned inside a poll: `next`, and what was there goes to the back of the deque. Such a
 //! push wakes nobody (waking a thief for a task that the worker is about to run cost tokio 30 %,
-//! #8065). Woken by a timer: `next` if that is free. Woken by its own poll or by the poller: the back
-//! of the deque. From other threads: the injector.
+//! #8065). Woken by a timer: `next` if that is free. Woken by its own poll or by the poller, or spawned
+//! by a root: the back of the deque. From other threads: the injector.
+//!
+//! On a runtime of one thread, which nobody steals from, tasks run in the order in which they became
+//! ready, but for the first that a timer woke: as with asyncio, and as tests of programs for tokio expect.
 
 mod away;
 
@@ -77,8 +80,10 @@ pub(super) trait Root {
 /// Why a task becomes runnable on a worker's thread.
 #[derive(Clone, Copy)]
 enum Source {
-    /// A task or a root that is being polled woke it.
+    /// A task that is being polled woke it.
     Poll,
+    /// A root that is being polled woke it.
+    Root,
     /// The poller reported something, or the worker does something else.
     Events,
     /// Its timer is due.
@@ -165,6 +170,11 @@ impl Worker {
         unsafe { self.slot.as_ref() }
     }
 
+    /// Whether it is inside a poll, of a task or of a root.
+    fn is_polling(&self) -> bool {
+        matches!(self.source.get(), Source::Poll | Source::Root)
+    }
+
     /// Notes what this worker does.
     #[inline]
     fn record(&self, event: Event, number: usize) {
@@ -235,11 +245,11 @@ impl Worker {
 
     /// Runs a poll, of a task or of a root: what it wakes goes to `next`. It may take long, so a search
     /// ends before it.
-    pub(super) fn as_poll<R>(&self, poll: impl FnOnce() -> R) -> R {
+    fn as_poll<R>(&self, source: Source, poll: impl FnOnce() -> R) -> R {
         if let Some(search) = self.search.take() {
             self.end_search(search);
         }
-        self.source.set(Source::Poll);
+        self.source.set(source);
         let gate = &self.slot().gate;
         // SAFETY: gate rule 1: this is the owner's thread, and it is inside.
         unsafe { gate.begin_poll() };
@@ -259,7 +269,7 @@ impl Worker {
             slot.current.set(task.header());
         }
         self.record_task(Event::Poll, &task);
-        self.as_poll(|| task.run());
+        self.as_poll(Source::Poll, || task.run());
     }
 
     /// Runs a poll of a root.
@@ -268,7 +278,7 @@ impl Worker {
             self.slot().current.set_root();
         }
         self.record(Event::Root, 0);
-        self.as_poll(poll)
+        self.as_poll(Source::Root, poll)
     }
 
     /// The poll was stuck, and others have what this worker had. It goes on with what it finds; whoever is
@@ -290,8 +300,8 @@ impl Worker {
     fn with_next<R>(&self, f: impl FnOnce(&mut Option<Runnable>) -> R) -> Option<R> {
         let gate = &self.slot().gate;
         match self.source.get() {
-            // SAFETY: gate rule 1: the owner's thread, in a poll: `as_poll` sets this source around it.
-            Source::Poll => unsafe { gate.visit(f) },
+            // SAFETY: gate rule 1: the owner's thread, in a poll: `as_poll` sets these sources around it.
+            Source::Poll | Source::Root => unsafe { gate.visit(f) },
             // SAFETY: as above, and it is inside.
             Source::Events | Source::Timers => Some(unsafe { gate.with_next(f) }),
         }
@@ -308,13 +318,15 @@ impl Worker {
     #[inline]
     pub(super) fn schedule_new(&self, task: Runnable, why: Why) {
         self.record_task(Event::Spawn, &task);
+        // What `main` spawns begins in its order.
+        let why = if matches!(self.source.get(), Source::Root) { Why::Again } else { why };
         self.place(task, why);
     }
 
     #[inline]
     fn place(&self, task: Runnable, why: Why) {
         match self.source.get() {
-            Source::Poll if why == Why::Woken => {
+            Source::Poll | Source::Root if why == Why::Woken && self.shared().workers > 0 => {
                 let mut task = Some(task);
                 match self.with_next(|next| std::mem::swap(next, &mut task)) {
                     Some(()) => task.into_iter().for_each(|before| self.push_back(before)),
@@ -322,8 +334,9 @@ impl Worker {
                     None => task.into_iter().for_each(|task| self.shared().inject(task)),
                 }
             }
-            // Its poll is over and this worker goes on with the next task, which may be this one.
-            Source::Poll => {
+            // Its poll is over and this worker goes on with the next task, which may be this one. Or it is to
+            // keep its order.
+            Source::Poll | Source::Root => {
                 self.deque.push(task);
                 self.share();
             }

@@ -4,11 +4,12 @@
 use super::cell::{Cell, Header, Meta, Reason};
 use super::error::JoinError;
 use super::state::{Complete, Pend, Start};
-use super::{Schedule, TaskInfo, Why, budget, context, panics, waker};
+use super::{Schedule, TaskInfo, Why, budget, panics, waker};
 use crate::primitive::explore;
 use crate::util::note::{self, Note};
 use crate::util::spans::{self, Place};
 use std::future::Future;
+use std::mem::needs_drop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
@@ -43,7 +44,7 @@ pub(super) unsafe fn run<F: Future, S: Schedule, M: Meta>(header: NonNull<Header
         },
         Start::Cancel => {
             // SAFETY: rule 2, as above.
-            Err(unsafe { drop_future(cell) }.unwrap_or(Reason::Cancelled))
+            Err(unsafe { drop_future(header, cell) }.unwrap_or(Reason::Cancelled))
         }
     };
     if let Err(Reason::Panic(payload)) = &output {
@@ -103,7 +104,7 @@ unsafe fn poll<F: Future, S: Schedule, M: Meta>(
     // A panic in the drop of a future that ended well takes the place of its output, as a panic in
     // its last line would.
     // SAFETY: the caller's.
-    match unsafe { drop_future(cell) } {
+    match unsafe { drop_future(header, cell) } {
         Some(panic) => {
             drop_caught(|| drop(output));
             Poll::Ready(Err(panic))
@@ -140,17 +141,21 @@ unsafe fn complete<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>, cel
     unsafe { release(header) }
 }
 
-/// Drops the future, inside of its context. Gives the panic, if there was one.
+/// Drops the future, as in a poll of its task. Gives the panic, if there was one.
 ///
 /// # Safety
 ///
 /// Rule 2: this thread has RUNNING, and the future is there. Afterwards it is gone.
-unsafe fn drop_future<F: Future, S: Schedule, M: Meta>(cell: &Cell<F, S, M>) -> Option<Reason> {
-    // SAFETY: the caller's.
-    let drop_it = || unsafe { cell.drop_future() };
-    drop_caught(|| match cell.meta().context() {
-        Some(context) => context::within(Some(context), drop_it),
-        None => drop_it(),
+unsafe fn drop_future<F: Future, S: Schedule, M: Meta>(
+    header: NonNull<Header>,
+    cell: &Cell<F, S, M>,
+) -> Option<Reason> {
+    if !needs_drop::<F>() {
+        return None;
+    }
+    drop_caught(|| {
+        // SAFETY: the caller's.
+        budget::with_task(header, cell.meta().context(), || unsafe { cell.drop_future() });
     })
 }
 
@@ -203,7 +208,12 @@ unsafe fn discard<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>, cell
             panics::report(&unsafe { TaskInfo::of(header) }, &**payload);
         }
     });
-    drop_caught(|| drop(output));
+    match output {
+        Ok(output) if needs_drop::<F::Output>() => {
+            drop_caught(|| budget::with_task(header, cell.meta().context(), || drop(output)));
+        }
+        output => drop(drop_caught(|| drop(output))),
+    }
 }
 
 /// Gives one reference back and frees the cell with the last.

@@ -36,8 +36,8 @@ pin_project! {
     }
 }
 
-/// Waits for `duration`: never less, and no more than a thousandth or 33 µs longer, plus what the
-/// machine adds.
+/// Waits for `duration`: never less, and no more than a thousandth or 33 µs longer (67 ms at most), plus what the
+/// machine adds. With a [paused](super::pause) clock for `duration` exactly.
 ///
 /// A duration too long for the clock waits for decades.
 ///

@@ -4,7 +4,7 @@
 //! whole process ([`clock::origin`]), not of a runtime: a deadline has the same tick in every
 //! runtime, and a timer that outlives its runtime can be linked into another one.
 //!
-//! The promise to users: **never early, and late by less than `max(1 tick, duration / 1024)`, plus
+//! The promise to users: **never early, and late by less than `max(1 tick, duration / 1024)` and 67 ms, plus
 //! scheduling** (which lets timers that come several to a wake-up wait up to a millisecond for
 //! each other: `scheduler/worker.rs`). A deadline is rounded up to a tick ([`at_or_after`]) and on to a multiple of a
 //! thousandth of the duration ([`coalesce`]), so that timers of about the same length fire together,
@@ -23,6 +23,10 @@ pub const LAST: u64 = (1 << 48) - 1;
 /// A duration is rounded by at most `duration >> 10`: 1 s timers share slots of 0.5 ms, those under
 /// 67 ms keep the resolution of a tick. tokio rounds everything to 1 ms.
 const COALESCE_SHIFT: u32 = 10;
+
+/// Nor by more than this, 67 ms: what is to be done at midnight is not to be done a minute later, and timers of
+/// more than a minute do not save wake-ups that anybody would notice.
+const MOST_SLACK: u64 = 1 << 11;
 
 /// The first tick that begins at or after `instant`: where a deadline belongs.
 pub fn at_or_after(instant: Instant) -> u64 {
@@ -78,10 +82,10 @@ pub fn count(duration: Duration) -> u64 {
 }
 
 /// Rounds the tick of a deadline up to a multiple of the largest power of two that is not above a
-/// 1024th of `duration`, the ticks between the timer's start and its deadline.
+/// 1024th of `duration`, the ticks between the timer's start and its deadline, nor above [`MOST_SLACK`].
 #[must_use]
 pub fn coalesce(when: u64, duration: u64) -> u64 {
-    let slack = duration >> COALESCE_SHIFT;
+    let slack = (duration >> COALESCE_SHIFT).min(MOST_SLACK);
     if slack < 2 {
         return when;
     }
@@ -159,7 +163,8 @@ mod tests {
             let when = (rng.next() >> 17) + duration;
             let rounded = coalesce(when, duration);
             assert!(rounded >= when);
-            assert!(rounded - when < (duration >> COALESCE_SHIFT).max(1), "{when} {duration}");
+            let most = (duration >> COALESCE_SHIFT).clamp(1, MOST_SLACK);
+            assert!(rounded - when < most, "{when} {duration}");
         }
     }
 

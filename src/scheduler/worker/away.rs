@@ -1,6 +1,6 @@
 //! A worker that runs no tasks: it sleeps, or blocks in a poll, or goes.
 
-use super::{Root, Source, Worker};
+use super::{Root, Worker};
 use crate::primitive::{clock, spin_loop};
 use crate::scheduler::idle::{Asleep, Search};
 use crate::scheduler::pace::next_nap;
@@ -15,7 +15,12 @@ impl Worker {
         if let Some(park) = &hooks.park {
             park();
         }
-        self.sleep(root);
+        if hooks.park.is_some() && root.is_woken() {
+            // By the hook, perhaps each time: then nobody else looks at the poller and the timers.
+            self.maintain();
+        } else {
+            self.sleep(root);
+        }
         if let Some(unpark) = &hooks.unpark {
             unpark();
         }
@@ -128,12 +133,12 @@ impl Worker {
     pub(in crate::scheduler) fn leave(&self) -> bool {
         self.hand_over();
         // SAFETY: gate rule 1: the owner's thread; in a poll, by the source.
-        !matches!(self.source.get(), Source::Poll) || unsafe { self.slot().gate.leave() }
+        !self.is_polling() || unsafe { self.slot().gate.leave() }
     }
 
     /// Ends [`leave`](Self::leave).
     pub(in crate::scheduler) fn come_back(&self) {
-        if matches!(self.source.get(), Source::Poll) {
+        if self.is_polling() {
             // SAFETY: gate rule 1: the owner's thread, in a poll, which has left.
             unsafe { self.slot().gate.come_back() };
             self.shared().rescue.rounds.bed.someone_awake();
