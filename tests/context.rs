@@ -1,8 +1,8 @@
 //! What tasks know and inherit: inherited locals, `current`, `all_tasks`, calls at a time.
 
 use reiver::hyper::{HyperExecutor, HyperTimer};
-use reiver::runtime::{Builder, Handle, Runtime};
-use reiver::sync::mpsc;
+use reiver::runtime::{Builder, EnterGuard, Handle, Runtime};
+use reiver::sync::{mpsc, watch};
 use reiver::task::{self, AccessError, JoinSet, LocalSet, spawn_local};
 use reiver::time::{Duration, Instant, sleep};
 use std::future::Future;
@@ -28,6 +28,24 @@ impl Drop for Noted {
 
 fn request() -> Result<u32, AccessError> {
     REQUEST.try_get()
+}
+
+/// Guards that belong to a thread are lent to others, but not given away.
+#[test]
+fn guards_of_a_thread_are_sync_and_not_send() {
+    /// Has two `check`s for what is `Send`, of which the compiler cannot choose one.
+    trait NotSend<Choice> {
+        fn check() {}
+    }
+    struct IsSend;
+    impl<T> NotSend<()> for T {}
+    impl<T: Send> NotSend<IsSend> for T {}
+    fn is_sync<T: Sync>() {}
+
+    <EnterGuard<'_> as NotSend<_>>::check();
+    is_sync::<EnterGuard<'_>>();
+    <watch::Ref<'_, u8> as NotSend<_>>::check();
+    is_sync::<watch::Ref<'_, u8>>();
 }
 
 #[test]

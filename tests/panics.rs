@@ -1,11 +1,56 @@
 //! What a panic of a task brings about.
 
-use reiver::runtime::{Builder, Runtime, UnhandledPanic};
-use reiver::task;
+use reiver::runtime::{Builder, Handle, LocalRuntime, Runtime, UnhandledPanic};
+use reiver::{net, sync, task};
+use std::cell::Cell;
 use std::future::pending;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::time::Duration;
+
+/// What may be used after a panic that it was used in, whatever its values are.
+#[test]
+fn what_is_unwind_safe() {
+    fn is<T: UnwindSafe + RefUnwindSafe>() {}
+    /// A value that is not.
+    type Any = *mut Cell<u8>;
+
+    is::<sync::Notify>();
+    is::<sync::Semaphore>();
+    is::<sync::Barrier>();
+    is::<sync::mpsc::Sender<Any>>();
+    is::<sync::mpsc::WeakSender<Any>>();
+    is::<sync::mpsc::Receiver<Any>>();
+    is::<sync::mpsc::Permit<'_, Any>>();
+    is::<sync::mpsc::OwnedPermit<Any>>();
+    is::<sync::mpsc::PermitIterator<'_, Any>>();
+    is::<sync::mpsc::UnboundedSender<Any>>();
+    is::<sync::mpsc::WeakUnboundedSender<Any>>();
+    is::<sync::mpsc::UnboundedReceiver<Any>>();
+    is::<sync::oneshot::Sender<Any>>();
+    is::<sync::oneshot::Receiver<Any>>();
+    is::<sync::broadcast::Sender<Any>>();
+    is::<sync::broadcast::WeakSender<Any>>();
+    is::<sync::broadcast::Receiver<Any>>();
+    is::<sync::watch::Sender<Any>>();
+    is::<sync::watch::Receiver<Any>>();
+    is::<Runtime>();
+    is::<LocalRuntime>();
+    is::<Handle>();
+    is::<task::JoinHandle<Any>>();
+    is::<task::AbortHandle>();
+    is::<net::TcpListener>();
+    is::<net::TcpSocket>();
+    is::<net::TcpStream>();
+    is::<net::UdpSocket>();
+    is::<net::UnixDatagram>();
+    is::<net::UnixListener>();
+    is::<net::UnixStream>();
+    // Not poisoned by a panic, so the value may be half changed: as tokio's, by value only.
+    fn is_owned<T: UnwindSafe>() {}
+    is_owned::<sync::Mutex<u8>>();
+    is_owned::<sync::RwLock<u8>>();
+}
 
 fn builders() -> [Builder; 2] {
     [Builder::new_current_thread(), Builder::new_multi_thread()]

@@ -10,6 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
+use std::sync::MutexGuard;
 
 local! {
     static CURRENT: Current = Current {
@@ -142,7 +143,8 @@ pub(crate) fn enter(shared: Arc<Shared>) -> Entered {
 #[derive(Debug)]
 pub(crate) struct Entered {
     number: usize,
-    _not_send: PhantomData<*const ()>,
+    /// Not `Send`, but `Sync`.
+    _not_send: PhantomData<MutexGuard<'static, ()>>,
 }
 
 impl Drop for Entered {

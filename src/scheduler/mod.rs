@@ -72,7 +72,7 @@ use rescue::Rescuer;
 use slot::{Slot, Times};
 use std::collections::HashSet;
 use std::future::Future;
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::Weak;
 use std::{fmt, io};
 
@@ -121,6 +121,10 @@ pub struct Shared {
     /// Who runs the tasks of this runtime instead of workers. Only model builds have such runtimes.
     explored: Explored<Box<dyn Engine>>,
 }
+
+// Panics of users are caught where their code is called, and none is called between two steps of ours.
+impl UnwindSafe for Shared {}
+impl RefUnwindSafe for Shared {}
 
 #[derive(Default)]
 struct Guests {

@@ -28,6 +28,7 @@ use crate::util::list::{Linked, Links, List};
 use crate::util::wake_batch::WakeBatch;
 use std::cell::Cell;
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Waker};
@@ -108,6 +109,10 @@ impl fmt::Debug for Waiter {
 pub(crate) struct WaitQueue {
     list: Mutex<List<Waiter>>,
 }
+
+// No user code runs under the lock, so no panic leaves the list between two steps.
+impl UnwindSafe for WaitQueue {}
+impl RefUnwindSafe for WaitQueue {}
 
 /// How [`WaitQueue::leave`] found the waiter.
 #[must_use]

@@ -16,6 +16,8 @@ use error::{RecvError, SendError};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::MutexGuard;
 
 /// In the version: all senders are dropped.
 const CLOSED: usize = 1;
@@ -33,6 +35,10 @@ struct Shared<T> {
     senders: Senders,
     receivers: AtomicUsize,
 }
+
+// A change that panics counts as none, but what it has written stays: as in tokio, which promises this too.
+impl<T> UnwindSafe for Shared<T> {}
+impl<T> RefUnwindSafe for Shared<T> {}
 
 impl<T> Shared<T> {
     fn version(&self) -> usize {
@@ -76,8 +82,8 @@ pub fn channel<T>(value: T) -> (Sender<T>, Receiver<T>) {
 pub struct Ref<'a, T> {
     guard: RwLockReadGuard<'a, T>,
     has_changed: bool,
-    /// Not `Send`, so that it cannot be held across `.await` in a spawned task.
-    _here: PhantomData<*const ()>,
+    /// Not `Send` (but `Sync`), so that it cannot be held across `.await` in a spawned task.
+    _here: PhantomData<MutexGuard<'static, ()>>,
 }
 
 impl<T> Ref<'_, T> {

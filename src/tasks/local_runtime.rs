@@ -8,6 +8,7 @@ use crate::task::JoinHandle;
 use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
 /// A runtime that stays on its thread, and so runs futures that are not `Send`.
@@ -38,6 +39,10 @@ pub struct LocalRuntime {
     /// Taken by `end`.
     runtime: Option<Runtime>,
 }
+
+// As `Runtime`: panics of tasks are caught, and one of the root leaves the set between two tasks.
+impl UnwindSafe for LocalRuntime {}
+impl RefUnwindSafe for LocalRuntime {}
 
 /// What may be chosen for a [`LocalRuntime`] alone: nothing so far.
 #[derive(Debug, Default)]

@@ -15,6 +15,7 @@ use error::{RecvError, SendError, TryRecvError};
 use ring::{Nothing, Ring, Taken};
 use std::fmt;
 use std::ops::Range;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
 struct Shared<T> {
     ring: Ring<T>,
@@ -24,6 +25,10 @@ struct Shared<T> {
     abandoned: Notify,
     senders: Senders,
 }
+
+// Values go in and are dropped whole; who receives one gets a clone.
+impl<T> UnwindSafe for Shared<T> {}
+impl<T> RefUnwindSafe for Shared<T> {}
 
 /// A channel that keeps `capacity` values (rounded up to a power of two) for receivers that are slow.
 ///

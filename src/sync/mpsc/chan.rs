@@ -20,6 +20,7 @@ use crate::task::budget;
 use crate::util::note::{self, WaitKind};
 use std::future::poll_fn;
 use std::mem::ManuallyDrop;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::task::{Context, Poll, ready};
 
 /// How many values may be in the channel.
@@ -53,6 +54,10 @@ pub(super) struct Chan<T, F: Flow> {
 unsafe impl<T: Send, F: Flow + Sync> Sync for Chan<T, F> {}
 // SAFETY: as above.
 unsafe impl<T: Send, F: Flow + Send> Send for Chan<T, F> {}
+
+// Values go in and come out whole, and a value whose drop panics is out already.
+impl<T, F: Flow> UnwindSafe for Chan<T, F> {}
+impl<T, F: Flow> RefUnwindSafe for Chan<T, F> {}
 
 impl<T, F: Flow> Chan<T, F> {
     /// Sends a value for which there is room; gives it back if the channel has ended.
@@ -168,6 +173,9 @@ pub(super) struct Rx<T, F: Flow> {
 unsafe impl<T: Send, F: Flow + Send + Sync> Send for Rx<T, F> {}
 // SAFETY: as above; by `&` it reads states only.
 unsafe impl<T: Send, F: Flow + Send + Sync> Sync for Rx<T, F> {}
+// The head is moved on before a value is given out.
+impl<T, F: Flow> UnwindSafe for Rx<T, F> {}
+impl<T, F: Flow> RefUnwindSafe for Rx<T, F> {}
 
 pub(super) fn channel<T, F: Flow>(flow: F) -> (Tx<T, F>, Rx<T, F>) {
     let (list, head) = List::new();

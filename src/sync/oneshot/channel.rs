@@ -29,6 +29,7 @@ use super::super::waker_cell::WakerCell;
 use crate::primitive::UnsafeCell;
 use crate::primitive::atomic::{AtomicUsize, Ordering::*};
 use std::mem::MaybeUninit;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::task::Waker;
 
@@ -83,6 +84,10 @@ pub(super) struct Shared<T> {
     tx_waker: WakerCell,
     rx_waker: WakerCell,
 }
+
+// The value goes in and comes out whole.
+impl<T> UnwindSafe for Shared<T> {}
+impl<T> RefUnwindSafe for Shared<T> {}
 
 impl<T> Shared<T> {
     pub(super) fn new() -> Self {
