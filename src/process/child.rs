@@ -83,15 +83,15 @@ impl Child {
         }
     }
 
-    /// Sends `SIGKILL`, and does not wait for the end.
+    /// Sends `SIGKILL`, and does not wait for the end. Does nothing if a wait has said that it ended.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if a wait has said that it ended.
+    /// If the system refuses, for example because the child has become another user's.
     pub fn start_kill(&mut self) -> io::Result<()> {
         match &mut self.state {
             State::Running(running) => running.parts().0.kill(),
-            State::Ended(_) => Err(has_ended()),
+            State::Ended(_) => Ok(()),
         }
     }
 
@@ -133,7 +133,7 @@ impl Child {
         self.send_signal(SignalKind::terminate())
     }
 
-    /// Sends `SIGKILL` and waits for the end.
+    /// Sends `SIGKILL` and waits for the end. Does nothing if a wait has said that it ended.
     ///
     /// Children of the child live on; use a [process group](super::Command::process_group) to reach
     /// them.
@@ -230,7 +230,7 @@ impl Child {
 }
 
 fn has_ended() -> io::Error {
-    let text = "this child has ended already and cannot be killed";
+    let text = "this child has ended already and cannot be signalled";
     io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
