@@ -71,6 +71,15 @@ fn readers_are_limited() {
 }
 
 #[test]
+fn a_lock_that_nobody_could_take_is_not_made() {
+    for make in [|| RwLock::with_max_readers((), 0), || RwLock::const_with_max_readers((), 0)] {
+        let panic = std::panic::catch_unwind(make).unwrap_err();
+        let words = panic.downcast::<String>().unwrap();
+        assert!(words.contains("at least 1 reader"), "{words}");
+    }
+}
+
+#[test]
 fn threads_read_what_was_written_whole() {
     let lock = Arc::new(RwLock::new([0u64; 8]));
     let threads: Vec<_> = (0..4)

@@ -21,6 +21,7 @@ use std::ptr::NonNull;
 
 /// The most readers at a time. As tokio's.
 const MAX_READERS: u32 = u32::MAX >> 3;
+const NO_READERS: &str = "a RwLock needs at least 1 reader: nobody could ever take one without";
 
 /// A lock that many may read or one may write, with guards that may be held across `.await`.
 ///
@@ -64,8 +65,10 @@ impl<T> RwLock<T> {
     ///
     /// # Panics
     ///
-    /// If `readers` exceeds `u32::MAX >> 3`.
+    /// If `readers` is 0 or exceeds `u32::MAX >> 3`.
+    #[track_caller]
     pub fn with_max_readers(value: T, readers: u32) -> Self {
+        assert!(readers > 0, "{NO_READERS}");
         assert!(readers <= MAX_READERS, "a RwLock has at most {MAX_READERS} readers");
         let permits = Permits::new(readers as usize);
         Self { permits, readers, value: UnsafeCell::new(value) }
@@ -77,7 +80,13 @@ impl<T> RwLock<T> {
     }
 
     /// A free lock for a `static`, that at most `readers` read at a time.
+    ///
+    /// # Panics
+    ///
+    /// As [`with_max_readers`](Self::with_max_readers).
+    #[track_caller]
     pub const fn const_with_max_readers(value: T, readers: u32) -> Self {
+        assert!(readers > 0, "{}", NO_READERS);
         assert!(readers <= MAX_READERS, "too many readers for a RwLock");
         let permits = Permits::const_new(readers as usize);
         Self { permits, readers, value: UnsafeCell::new(value) }
