@@ -2,18 +2,22 @@
 //! goes on. (Bad addresses, ports in use and running out of descriptors are in `tcp.rs`; bad requests
 //! in `service.rs`.)
 
+use reiver::io::unix::AsyncFd;
 use reiver::runtime::{Builder, Handle, Runtime};
+use reiver::signal::unix::{SignalKind, signal};
 use reiver::sync::Notify;
 use reiver::task::{self, block_in_place, spawn_blocking, yield_now};
 use reiver::time::sleep;
+use reiver::{net, sync, time};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::any::Any;
+use std::cell::Cell;
 use std::future::{Future, pending};
-use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+use std::panic::{self, AssertUnwindSafe, catch_unwind, panic_any};
 use std::process::{Command, Output};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 fn runtimes() -> [Runtime; 2] {
@@ -49,6 +53,22 @@ fn panic_of<R>(f: impl FnOnce() -> R) -> String {
         Ok(_) => panic!("it did not panic"),
         Err(payload) => message(payload),
     }
+}
+
+thread_local!(static PANICKED_AT: Cell<Option<String>> = const { Cell::new(None) });
+
+/// The file in which `f` is said to panic.
+fn place_of<R>(f: impl FnOnce() -> R) -> String {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            PANICKED_AT.set(info.location().map(|location| location.file().to_owned()));
+            before(info);
+        }));
+    });
+    panic_of(f);
+    PANICKED_AT.take().unwrap()
 }
 
 /// Runs this test alone in a process of its own, as `command` changes it.
@@ -116,9 +136,71 @@ fn outside_of_a_runtime() {
     assert!(task::try_id().is_none());
     assert!(panic_of(task::id).contains("outside a task"));
     let words = panic_of(|| drop(task::spawn_local(async {})));
-    assert!(words.contains("LocalSet"), "{words}");
+    assert!(words.contains("outside of a `task::LocalSet` or `runtime::LocalRuntime`"), "{words}");
     // Nothing of that needs a runtime.
     assert_eq!(block_in_place(|| 5), 5);
+}
+
+/// A mistake is reported where it was made, not where reiver notices it.
+#[test]
+fn panics_name_the_place_of_the_caller() {
+    let current_thread = || Builder::new_current_thread().build().unwrap();
+    /// Runs `f` inside of a runtime that it cannot block.
+    fn inside<R>(runtime: &Runtime, f: impl FnOnce(&Runtime) -> R) -> R {
+        runtime.block_on(async { f(runtime) })
+    }
+    let std_listener = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let std_stream = || std::os::unix::net::UnixStream::pair().unwrap().0;
+    let std_datagram = || std::os::unix::net::UnixDatagram::unbound().unwrap();
+    let permits = || Arc::new(sync::Semaphore::new(1)).try_acquire_owned().unwrap();
+    let places = [
+        // Outside of a runtime.
+        ("spawn", place_of(|| reiver::spawn(async {}))),
+        ("Builder::spawn", place_of(|| task::Builder::new().spawn(async {}))),
+        ("spawn_blocking", place_of(|| spawn_blocking(|| ()))),
+        ("try_spawn_blocking", place_of(|| task::try_spawn_blocking(|| ()))),
+        ("Builder::spawn_blocking", place_of(|| task::Builder::new().spawn_blocking(|| ()))),
+        ("spawn_local", place_of(|| task::spawn_local(async {}))),
+        ("JoinSet::spawn", place_of(|| drop(task::JoinSet::new().spawn(async {})))),
+        ("all_tasks", place_of(|| task::all_tasks())),
+        ("id", place_of(|| task::id())),
+        ("Handle::current", place_of(|| Handle::current())),
+        ("pause", place_of(|| time::pause())),
+        ("resume", place_of(|| time::resume())),
+        ("signal", place_of(|| signal(SignalKind::hangup()))),
+        ("TcpListener::from_std", place_of(|| net::TcpListener::from_std(std_listener()))),
+        ("UnixStream::from_std", place_of(|| net::UnixStream::from_std(std_stream()))),
+        ("UnixStream::pair", place_of(|| net::UnixStream::pair())),
+        ("UnixDatagram::from_std", place_of(|| net::UnixDatagram::from_std(std_datagram()))),
+        ("UnixDatagram::unbound", place_of(|| net::UnixDatagram::unbound())),
+        ("AsyncFd::new", place_of(|| AsyncFd::new(std_stream()))),
+        ("pipe", place_of(|| net::unix::pipe::pipe())),
+        ("Command::spawn", place_of(|| reiver::process::Command::new("true").spawn())),
+        // Where one may not block.
+        ("block_in_place", place_of(|| inside(&current_thread(), |_| block_in_place(|| ())))),
+        ("Runtime::block_on", place_of(|| inside(&current_thread(), |r| r.block_on(async {})))),
+        (
+            "LocalSet::block_on",
+            place_of(|| inside(&current_thread(), |r| task::LocalSet::new().block_on(r, async {}))),
+        ),
+        // Arguments.
+        ("interval", place_of(|| time::interval(Duration::ZERO))),
+        ("with_max_readers", place_of(|| sync::RwLock::with_max_readers((), 1 << 30))),
+        ("with_max_readers", place_of(|| sync::RwLock::with_max_readers((), 0))),
+        ("const_with_max_readers", place_of(|| sync::RwLock::const_with_max_readers((), 0))),
+        ("Semaphore::new", place_of(|| sync::Semaphore::new(usize::MAX))),
+        ("Semaphore::const_new", place_of(|| sync::Semaphore::const_new(usize::MAX))),
+        ("add_permits", place_of(|| sync::Semaphore::new(1).add_permits(usize::MAX >> 3))),
+        ("merge", place_of(|| permits().merge(permits()))),
+        ("mpsc::channel", place_of(|| sync::mpsc::channel::<u8>(0))),
+        ("broadcast::channel", place_of(|| sync::broadcast::channel::<u8>(0))),
+        ("Queue::new", place_of(|| sync::Queue::<u8>::new(usize::MAX))),
+        ("task_done", place_of(|| sync::Queue::<u8>::new(1).task_done())),
+        ("CapacityLimiter::new", place_of(|| sync::CapacityLimiter::new(usize::MAX))),
+        ("worker_threads", place_of(|| Builder::new_multi_thread().worker_threads(0).build())),
+    ];
+    let wrong: Vec<_> = places.iter().filter(|(_, place)| *place != file!()).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]

@@ -38,6 +38,7 @@ pub struct Handle(Arc<Shared>);
 pub(crate) fn in_runtime<R>(f: impl FnOnce(&Arc<Shared>) -> R) -> R {
     match scheduler::with_runtime(|runtime| runtime.map(f)) {
         Some(result) => result,
+        // Not in the closure, which does not know who called.
         None => match Handle::try_current().err() {
             Some(error) => panic!("{error}"),
             None => panic!("this thread is ending: its runtime is out of reach"),

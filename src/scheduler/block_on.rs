@@ -201,6 +201,7 @@ impl Shared {
     }
 
     /// As a guest. `None`: no slot is free, or a task has blocked a thread like this one.
+    #[track_caller]
     fn work_on<F: Future>(self: &Arc<Self>, future: Pin<&mut F>) -> Option<F::Output> {
         let guest = Guest::new(self)?;
         let flag = RootWaker::new(Reach::Seat(self.clone(), guest.seat));
@@ -220,6 +221,7 @@ impl Shared {
 
     /// On the park token, for a runtime that others drive; where nobody does, as a guest as soon as
     /// a slot is free.
+    #[track_caller]
     fn wait_for<F: Future>(self: &Arc<Self>, mut future: Pin<&mut F>) -> F::Output {
         let flag = RootWaker::new(Reach::Thread(thread::current()));
         let waker = Waker::from(flag.clone());
@@ -410,16 +412,15 @@ impl Drop for Left<'_> {
 #[track_caller]
 pub(crate) fn block_in_place<R>(f: impl FnOnce() -> R) -> R {
     let runtime = current::worker(|worker| {
-        worker.map(|worker| {
-            assert!(
-                worker.shared().workers > 0,
-                "cannot block inside a current-thread runtime: it has no other thread to go on with; \
-                 await instead, or use `spawn_blocking`, or a multi-thread runtime",
-            );
-            (worker.runtime().clone(), NonNull::from(worker))
-        })
+        worker.map(|worker| (worker.runtime().clone(), NonNull::from(worker)))
     });
     let Some((runtime, worker)) = runtime else { return f() };
+    // Not in the closure, which does not know who called.
+    assert!(
+        runtime.workers > 0,
+        "cannot block inside a current-thread runtime: it has no other thread to go on with; \
+         await instead, or use `spawn_blocking`, or a multi-thread runtime",
+    );
     let left = Left::new(&runtime, worker);
     let _stop = left.as_ref().and_then(|_| runtime.stand_in());
     // What `f` wakes or spawns must not be put where only this thread would find it.

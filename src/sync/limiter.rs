@@ -112,6 +112,7 @@ impl CapacityLimiter {
     /// # Panics
     ///
     /// If `total_tokens` exceeds [`Semaphore::MAX_PERMITS`](super::Semaphore::MAX_PERMITS).
+    #[track_caller]
     pub fn new(total_tokens: usize) -> Self {
         let state = State {
             total: total_tokens,

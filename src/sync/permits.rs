@@ -80,12 +80,14 @@ impl Permits {
     /// # Panics
     ///
     /// If `permits` exceeds [`MAX_PERMITS`].
+    #[track_caller]
     pub(crate) fn new(permits: usize) -> Self {
         assert!(permits <= MAX_PERMITS, "a semaphore holds at most {MAX_PERMITS} permits");
         Self { word: AtomicUsize::new(permits * ONE), queue: WaitQueue::new(), name: None }
     }
 
     /// For statics: never seen by a model.
+    #[track_caller]
     pub(crate) const fn const_new(permits: usize) -> Self {
         assert!(permits <= MAX_PERMITS, "too many permits for a semaphore");
         Self { word: fixed::atomic_usize(permits * ONE), queue: WaitQueue::const_new(), name: None }
@@ -158,6 +160,7 @@ impl Permits {
     ///
     /// If there would be more than [`MAX_PERMITS`].
     #[inline]
+    #[track_caller]
     pub(crate) fn release(&self, n: usize) -> Word {
         // Release: pairs with the Acquire of whoever takes these permits.
         let before = Word(self.word.fetch_add(n * ONE, Release));
@@ -169,6 +172,7 @@ impl Permits {
 
     /// What is left to do for a release that found somebody waiting, or too many permits.
     #[cold]
+    #[track_caller]
     fn after_release(&self, before: Word, n: usize) {
         if before.permits() + n > MAX_PERMITS {
             self.word.fetch_sub(n * ONE, Relaxed);

@@ -104,6 +104,7 @@ pub trait Store<T>: Default {
 
 impl<T> Queue<T> {
     /// A queue that gives the oldest item first and holds up to `maxsize` of them; with 0, any number.
+    #[track_caller]
     pub fn new(maxsize: usize) -> Self {
         Self::with_store(maxsize)
     }
@@ -111,6 +112,7 @@ impl<T> Queue<T> {
 
 impl<T> LifoQueue<T> {
     /// A queue that gives the newest item first.
+    #[track_caller]
     pub fn lifo(maxsize: usize) -> Self {
         Self::with_store(maxsize)
     }
@@ -130,6 +132,7 @@ impl<T: Ord> PriorityQueue<T> {
     /// }
     /// assert_eq!(queue.get_nowait(), Ok((1, "soon")));
     /// ```
+    #[track_caller]
     pub fn priority(maxsize: usize) -> Self {
         Self::with_store(maxsize)
     }
@@ -141,6 +144,7 @@ impl<T, S: Store<T>> Queue<T, S> {
     /// # Panics
     ///
     /// If `maxsize` exceeds [`Semaphore::MAX_PERMITS`](super::Semaphore::MAX_PERMITS).
+    #[track_caller]
     pub fn with_store(maxsize: usize) -> Self {
         let places = if maxsize == 0 { MAX_PERMITS } else { maxsize };
         Self {

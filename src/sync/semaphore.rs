@@ -45,6 +45,7 @@ impl Semaphore {
     /// # Panics
     ///
     /// If `permits` exceeds [`Semaphore::MAX_PERMITS`].
+    #[track_caller]
     pub fn new(permits: usize) -> Self {
         Self { raw: Permits::new(permits) }
     }
@@ -54,6 +55,7 @@ impl Semaphore {
     /// # Panics
     ///
     /// If `permits` exceeds [`Semaphore::MAX_PERMITS`].
+    #[track_caller]
     pub const fn const_new(permits: usize) -> Self {
         Self { raw: Permits::const_new(permits) }
     }
@@ -80,6 +82,7 @@ impl Semaphore {
     /// # Panics
     ///
     /// If there would be more than [`Semaphore::MAX_PERMITS`].
+    #[track_caller]
     pub fn add_permits(&self, n: usize) {
         self.raw.release(n);
     }

@@ -532,6 +532,8 @@ pub(super) fn spawn_local_at<F: Future + 'static>(
 ) -> JoinHandle<F::Output> {
     match with_current(|current| current.map(|context| context.spawn(future, given, location))) {
         Some(handle) => handle,
-        None => panic!("`spawn_local` called from outside of a `task::LocalSet`"),
+        None => panic!(
+            "`spawn_local` called from outside of a `task::LocalSet` or `runtime::LocalRuntime`"
+        ),
     }
 }

@@ -2,9 +2,8 @@
 
 use super::blocking::Pool;
 use super::local_set::{LocalSet, spawn_local_at};
-use crate::primitive::Arc;
-use crate::runtime::{Handle, TryCurrentError};
-use crate::scheduler::{self, Shared};
+use crate::runtime::{Handle, in_runtime};
+use crate::scheduler;
 use crate::task::{self, Given, Id, JoinHandle, TaskInfo, UnhandledPanic};
 use std::future::Future;
 use std::io;
@@ -47,23 +46,6 @@ where
         // SAFETY: the bounds allow any thread to poll the future and to have its output.
         unsafe { runtime.spawn(future, given, location) }
     })
-}
-
-/// Runs `f` with the current runtime.
-#[track_caller]
-pub(super) fn in_runtime<R>(f: impl FnOnce(&Arc<Shared>) -> R) -> R {
-    scheduler::with_runtime(|runtime| match runtime {
-        Some(runtime) => f(runtime),
-        None => no_runtime(Handle::try_current().err()),
-    })
-}
-
-#[track_caller]
-fn no_runtime(error: Option<TryCurrentError>) -> ! {
-    match error {
-        Some(error) => panic!("{error}"),
-        None => panic!("this thread is ending: its runtime is out of reach"),
-    }
 }
 
 /// Chooses what a task is known by before it is spawned.

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 #[track_caller]
 fn with_current<R>(f: impl FnOnce(&Arc<Shared>) -> R) -> R {
-    scheduler::with_runtime(|runtime| match runtime {
-        Some(runtime) => f(runtime),
+    match scheduler::with_runtime(|runtime| runtime.map(f)) {
+        Some(result) => result,
+        // Not in the closure, which does not know who called.
         None => panic!("the clock belongs to a runtime, and this thread is in none"),
-    })
+    }
 }
 
 /// Stops the clock of the current runtime, for all its workers.

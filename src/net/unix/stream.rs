@@ -92,8 +92,9 @@ impl UnixStream {
         for end in [&a, &b] {
             rustix::io::ioctl_fionbio(end, true)?;
         }
-        let new = |end| Socket::new(end, Interest::READABLE, Ready::WRITABLE).map(Self);
-        Ok((new(a)?, new(b)?))
+        let a = Socket::new(a, Interest::READABLE, Ready::WRITABLE)?;
+        let b = Socket::new(b, Interest::READABLE, Ready::WRITABLE)?;
+        Ok((Self(a), Self(b)))
     }
 
     /// Registers a stream of std with the current runtime, and makes it nonblocking.

@@ -6,9 +6,9 @@ mod stop;
 pub use pool::{Builder, Pool};
 pub use stop::{StopToken, stop_requested};
 
-use super::spawn::in_runtime;
 use crate::blocking::{self, Refused};
 use crate::primitive::Arc;
+use crate::runtime::in_runtime;
 use crate::scheduler::Shared;
 use crate::task::JoinHandle;
 use std::fmt;
