@@ -184,6 +184,7 @@ fn panics_name_the_place_of_the_caller() {
             place_of(|| inside(&current_thread(), |r| task::LocalSet::new().block_on(r, async {}))),
         ),
         // Arguments.
+        ("worker_poll_count", place_of(|| current_thread().metrics().worker_poll_count(1))),
         ("interval", place_of(|| time::interval(Duration::ZERO))),
         ("with_max_readers", place_of(|| sync::RwLock::with_max_readers((), 1 << 30))),
         ("with_max_readers", place_of(|| sync::RwLock::with_max_readers((), 0))),

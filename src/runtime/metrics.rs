@@ -29,6 +29,7 @@ impl RuntimeMetrics {
         Self(shared)
     }
 
+    #[track_caller]
     fn worker(&self, worker: usize) -> WorkerCounters {
         assert!(worker < self.num_workers(), "worker {worker} of {}", self.num_workers());
         self.0.counters(worker)
