@@ -1,10 +1,13 @@
 //! `#[reiver::test]` with its checks.
 
 use reiver::net::UdpSocket;
-use reiver::runtime::Builder;
+use reiver::runtime::{Builder, Handle};
+use reiver::task::spawn_local;
 use reiver::testing::Checks;
 use reiver::time::{Duration, Instant, sleep};
+use std::cell::Cell;
 use std::future::pending;
+use std::rc::Rc;
 
 #[reiver::test(
     flavor = "multi_thread",
@@ -18,6 +21,19 @@ async fn an_hour_passes_on_two_workers() {
     let tasks = reiver::task::gather((0..10).map(|_| sleep(Duration::from_secs(3600))));
     tasks.await;
     assert!(start.elapsed() >= Duration::from_secs(3600));
+}
+
+#[reiver::test(flavor = "local", name = "keep", start_paused = true)]
+async fn a_local_runtime_with_a_name() {
+    assert_eq!(Handle::current().name(), Some("keep"));
+    let shared = Rc::new(Cell::new(1));
+    let theirs = shared.clone();
+    let task = spawn_local(async move {
+        sleep(Duration::from_secs(3600)).await;
+        theirs.set(theirs.get() + 1);
+    });
+    task.await.unwrap();
+    assert_eq!(shared.get(), 2);
 }
 
 #[reiver::test(deadline = 0.05)]

@@ -11,7 +11,7 @@
 //! }
 //! ```
 //!
-//! With `deadline` or `leak_check` the call is
+//! With `flavor = "local"` the runtime is built by `build_local`. With `deadline` or `leak_check` the call is
 //! `::reiver::testing::Checks::new().….run(::reiver::runtime::Builder::….enable_all(), …)`.
 //!
 //! The body keeps its tokens and spans, and only the body of an `async fn` knows its type: around an
@@ -75,6 +75,7 @@ impl Error {
 enum Flavor {
     CurrentThread,
     MultiThread,
+    Local,
 }
 
 /// The arguments as they are written.
@@ -83,6 +84,7 @@ struct Args {
     flavor: Option<(Flavor, Span)>,
     worker_threads: Option<Literal>,
     start_paused: Option<(bool, Span)>,
+    name: Option<Literal>,
     deadline: Option<Literal>,
     leak_check: Option<(bool, Span)>,
     path: Option<TokenStream>,
@@ -93,6 +95,7 @@ struct Config {
     flavor: Flavor,
     worker_threads: Option<Literal>,
     start_paused: Option<bool>,
+    name: Option<Literal>,
     deadline: Option<Literal>,
     leak_check: bool,
     path: Option<TokenStream>,
@@ -110,7 +113,7 @@ impl Args {
                 Some(TokenTree::Punct(p)) if p.as_char() == '=' => {}
                 _ => {
                     let hint = match name.to_string().as_str() {
-                        flavor @ ("multi_thread" | "current_thread") => {
+                        flavor @ ("multi_thread" | "current_thread" | "local") => {
                             format!("; write `flavor = \"{flavor}\"`")
                         }
                         _ => String::new(),
@@ -138,6 +141,7 @@ impl Args {
                 let paused = boolean(&text, value, span)?;
                 self.start_paused.replace((paused, name.span())).is_some()
             }
+            "name" => self.name.replace(runtime_name(value, span)?).is_some(),
             "leak_check" => {
                 let check = boolean(&text, value, span)?;
                 self.leak_check.replace((check, name.span())).is_some()
@@ -152,7 +156,7 @@ impl Args {
             _ => {
                 let message = format!(
                     "unknown argument `{text}`: expected `flavor`, `worker_threads`, \
-                     `start_paused`, `deadline`, `leak_check` or `crate`"
+                     `start_paused`, `name`, `deadline`, `leak_check` or `crate`"
                 );
                 return Err(Error::new(name.span(), message));
             }
@@ -166,18 +170,28 @@ impl Args {
     fn check(self, kind: Kind) -> Result<Config, Error> {
         let default = Config::new(kind);
         let flavor = self.flavor.map_or(default.flavor, |(flavor, _)| flavor);
-        if let (Some(threads), Flavor::CurrentThread) = (&self.worker_threads, flavor) {
+        if let Some(threads) =
+            self.worker_threads.as_ref().filter(|_| flavor != Flavor::MultiThread)
+        {
             let message = "`worker_threads` needs `flavor = \"multi_thread\"`";
             return Err(Error::new(threads.span(), message));
         }
         let checks = self.deadline.as_ref().map(Literal::span);
-        if let (Some(span), Kind::Main) = (checks.or(self.leak_check.map(|(_, s)| s)), kind) {
-            return Err(Error::new(span, "`deadline` and `leak_check` are for tests"));
+        if let Some(span) = checks.or(self.leak_check.map(|(_, span)| span)) {
+            if kind == Kind::Main {
+                return Err(Error::new(span, "`deadline` and `leak_check` are for tests"));
+            }
+            if flavor == Flavor::Local {
+                let message = "`deadline` and `leak_check` know nothing of local tasks; use another \
+                               flavor and a `LocalSet`";
+                return Err(Error::new(span, message));
+            }
         }
         Ok(Config {
             flavor,
             worker_threads: self.worker_threads,
             start_paused: self.start_paused.map(|(paused, _)| paused),
+            name: self.name,
             deadline: self.deadline,
             leak_check: self.leak_check.is_some_and(|(check, _)| check),
             path: self.path,
@@ -189,9 +203,10 @@ fn flavor(value: &[TokenTree], span: Span) -> Result<Flavor, Error> {
     match string(value).as_deref() {
         Some("multi_thread") => Ok(Flavor::MultiThread),
         Some("current_thread") => Ok(Flavor::CurrentThread),
+        Some("local") => Ok(Flavor::Local),
         Some(other) => {
             let message = format!(
-                "unknown flavor `{other}`: expected \"multi_thread\" or \"current_thread\""
+                "unknown flavor `{other}`: expected \"multi_thread\", \"current_thread\" or \"local\""
             );
             Err(Error::new(span, message))
         }
@@ -220,6 +235,17 @@ fn number(value: &[TokenTree], span: Span) -> Result<Literal, Error> {
             Ok(n.clone())
         }
         _ => Err(Error::new(span, "`worker_threads` is an integer literal")),
+    }
+}
+
+/// A string literal of any kind. An empty name would be a panic of the builder.
+fn runtime_name(value: &[TokenTree], span: Span) -> Result<Literal, Error> {
+    if string(value).is_some_and(|name| name.trim().is_empty()) {
+        return Err(Error::new(span, "`name` must not be empty"));
+    }
+    match value {
+        [TokenTree::Literal(name)] if name.to_string().starts_with(['"', 'r']) => Ok(name.clone()),
+        _ => Err(Error::new(span, "`name` is a string literal")),
     }
 }
 
@@ -272,6 +298,7 @@ impl Config {
             flavor,
             worker_threads: None,
             start_paused: None,
+            name: None,
             deadline: None,
             leak_check: false,
             path: None,
@@ -287,10 +314,15 @@ impl Config {
     fn run(mut self) -> TokenStream {
         let path = self.path();
         let (deadline, leak_check) = (self.deadline.take(), self.leak_check);
+        let build = match self.flavor {
+            Flavor::Local => ".build_local(::core::default::Default::default())",
+            _ => ".build()",
+        };
         let builder = self.builder(path.clone());
         if deadline.is_none() && !leak_check {
             let mut out = builder;
-            out.extend(tokens(".build().expect(\"the runtime could not be built\")"));
+            out.extend(tokens(build));
+            out.extend(tokens(".expect(\"the runtime could not be built\")"));
             out.extend(tokens(".block_on(__reiver_body())"));
             return out;
         }
@@ -312,7 +344,7 @@ impl Config {
         let mut out = path;
         out.extend(tokens(match self.flavor {
             Flavor::MultiThread => "::runtime::Builder::new_multi_thread()",
-            Flavor::CurrentThread => "::runtime::Builder::new_current_thread()",
+            Flavor::CurrentThread | Flavor::Local => "::runtime::Builder::new_current_thread()",
         }));
         if let Some(threads) = self.worker_threads {
             out.extend(tokens(".worker_threads"));
@@ -322,6 +354,11 @@ impl Config {
         out.extend(tokens(".enable_all()"));
         if let Some(paused) = self.start_paused {
             out.extend(tokens(&format!(".start_paused({paused})")));
+        }
+        if let Some(name) = self.name {
+            out.extend(tokens(".name"));
+            let name = TokenTree::from(name);
+            out.extend([TokenTree::from(Group::new(Delimiter::Parenthesis, name.into()))]);
         }
         out
     }

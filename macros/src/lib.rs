@@ -26,9 +26,11 @@ use proc_macro::TokenStream;
 ///
 /// # Arguments
 ///
-/// * `flavor = "multi_thread"` (the default) or `"current_thread"`.
+/// * `flavor = "multi_thread"` (the default), `"current_thread"`, or `"local"`: a `LocalRuntime`, on which
+///   `task::spawn_local` works.
 /// * `worker_threads = N`: with the flavor `multi_thread` only.
 /// * `start_paused = true`: the clock starts paused.
+/// * `name = "…"`: the runtime's name, which its handles tell.
 /// * `crate = "path"` or `crate = path`: where reiver is found. Needed only when the package does
 ///   not depend on reiver itself, for example because another crate re-exports it. A dependency
 ///   under another name (`tokio = { package = "reiver", … }`) is found without it.
@@ -65,6 +67,8 @@ pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
 /// * `deadline = SECONDS`: in real time; a test that takes longer fails and lists its tasks.
 /// * `leak_check = true`: the test fails if it leaves tasks, blocking jobs, timers or registered
 ///   descriptors behind.
+///
+/// Both need a flavor other than `local`.
 ///
 /// What the checks do in detail stands at `reiver::testing`.
 ///

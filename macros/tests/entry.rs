@@ -42,6 +42,14 @@ mod runtime {
             note(format!("paused {paused}"));
             self
         }
+        pub(crate) fn name(&mut self, name: &str) -> &mut Self {
+            note(format!("name {name}"));
+            self
+        }
+        pub(crate) fn build_local(&mut self, (): ()) -> std::io::Result<Runtime> {
+            note("local".into());
+            Ok(Runtime)
+        }
         pub(crate) fn build(&mut self) -> std::io::Result<Runtime> {
             Ok(Runtime)
         }
@@ -87,6 +95,12 @@ async fn paused() {}
 #[reiver_macros::main(start_paused = false, worker_threads = 1_0usize, crate = "self")]
 async fn numbers() {}
 
+#[reiver_macros::main(flavor = "local", name = "a \"local\" one", crate = "crate")]
+async fn local() {}
+
+#[reiver_macros::main(name = r"raw", crate = "crate")]
+async fn named() {}
+
 #[test]
 fn the_builder_is_asked_for_what_the_arguments_say() {
     plain();
@@ -97,6 +111,10 @@ fn the_builder_is_asked_for_what_the_arguments_say() {
     assert_eq!(calls(), ["current", "all", "paused true"]);
     numbers();
     assert_eq!(calls(), ["multi", "workers 10", "all", "paused false"]);
+    local();
+    assert_eq!(calls(), ["current", "all", "name a \"local\" one", "local"]);
+    named();
+    assert_eq!(calls(), ["multi", "all", "name raw"]);
 }
 
 #[reiver_macros::test(crate = "crate")]

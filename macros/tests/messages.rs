@@ -130,7 +130,12 @@ fn check_whole(name: &str, code: &str, args: &[&str]) {
 #[test]
 fn bad_arguments() {
     let cases = [
-        ("flavor = \"local\"", "unknown flavor `local`"),
+        ("flavor = \"threads\"", "unknown flavor `threads`: expected"),
+        ("local", "write `flavor = \"local\"`"),
+        ("flavor = \"local\", worker_threads = 2", "`worker_threads` needs `flavor"),
+        ("name = raid", "`name` is a string literal"),
+        ("name = 1", "`name` is a string literal"),
+        ("name = \" \"", "`name` must not be empty"),
         ("flavor = multi_thread", "`flavor` is a string literal"),
         ("flavor = 1", "`flavor` is a string literal"),
         ("flavor = \"multi_thread\", flavor = \"multi_thread\"", "`flavor` is given twice"),
@@ -182,6 +187,8 @@ trait Trait {
 #[reiver_macros::test]
 #[test] //~ this function has a test attribute already
 async fn tested_twice() {}
+#[reiver_macros::test(flavor = "local", deadline = 5)] //~ know nothing of local tasks
+async fn checked_and_local() {}
 fn main() {}
 "#,
     );
