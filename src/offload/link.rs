@@ -6,31 +6,28 @@
 
 use super::cgroup::Group;
 use super::config::Builder;
-use super::context::JobContext;
 use super::error::{Failure, KillHint};
 use super::error_output::Errors;
-use super::frame::{Frame, Head, Kind, MAX_SEGMENTS, Malformed, Reader, SHARED};
+use super::frame::{Frame, Head, Kind, Malformed, Reader};
 use super::offer::CELLS;
+use super::outgoing::{Outgoing, Queue};
 use super::page::Page;
 use super::real_time::{before, sleep_until};
-use super::registry::{self, Message};
+use super::registry;
 use super::spawn;
-use super::worker::{self, CUT_OFF, MAX_DESCRIPTORS, UNFIT};
+use super::worker::{self, CUT_OFF, UNFIT};
 use crate::io::unix::AsyncFd;
 use crate::io::{Interest, ReadBuf};
-use crate::primitive::{Arc, clock};
+use crate::primitive::clock;
 use crate::process::{Child, Command, ExitStatus};
 use crate::scheduler;
 use crate::time::Instant;
 use crate::util::patience::Patience;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use rustix::net::RecvFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
-use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::pin::pin;
@@ -43,9 +40,6 @@ use std::time::Duration;
 const LAST_BREATH: Duration = Duration::from_secs(2);
 /// How long a worker that was asked to exit has for what it does at its exit.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// A message up to this long is copied into one piece instead of being gathered.
-const SMALL: usize = 4096;
-
 /// Our end of the channel.
 type Socket = AsyncFd<UnixStream>;
 
@@ -60,7 +54,7 @@ pub(super) struct Link {
     /// Which of its jobs have begun.
     page: Page,
     /// What is to be written.
-    out: VecDeque<Outgoing>,
+    out: Queue,
     patience: Patience,
     /// Since when an answer is waited for.
     expecting: Option<std::time::Instant>,
@@ -79,150 +73,6 @@ pub(super) enum End {
     Late,
     /// What else was waited for has come: the caller is gone, or there is work.
     Other,
-}
-
-/// A message that is being written.
-pub(super) struct Outgoing {
-    head: Vec<u8>,
-    message: Option<Arc<Result<Message, String>>>,
-    /// What follows the payload.
-    context: Vec<u8>,
-    sent: usize,
-    total: usize,
-    /// How many messages it is: small ones that are written together.
-    messages: usize,
-}
-
-impl Outgoing {
-    /// A message without payload.
-    pub(super) fn plain(head: Head) -> Self {
-        let mut bytes = Vec::new();
-        head.write([].into_iter(), &mut bytes);
-        let context = Vec::new();
-        Self { total: bytes.len(), head: bytes, message: None, context, sent: 0, messages: 1 }
-    }
-
-    /// A message with the payload and the blobs of `message`, which is one, and with the job's context.
-    pub(super) fn new(
-        mut head: Head,
-        message: Arc<Result<Message, String>>,
-        about: &JobContext,
-    ) -> Self {
-        let Ok(content) = &*message else { return Self::plain(head) };
-        let mut context = Vec::new();
-        head.context = about.write(&mut context);
-        let mut total = content.payload.len() + context.len();
-        head.payload = total as u64;
-        head.segments = content.blobs.len() as u16;
-        let mut bytes = Vec::with_capacity(128);
-        let mut descriptors = 0;
-        let sizes = content.blobs.iter().map(|blob| {
-            let shared = blob.shared().is_some() && descriptors < MAX_DESCRIPTORS;
-            descriptors += usize::from(shared);
-            total += if shared { 0 } else { blob.len() };
-            blob.len() as u64 | if shared { SHARED } else { 0 }
-        });
-        let sizes: Vec<u64> = sizes.collect();
-        head.write(sizes.into_iter(), &mut bytes);
-        total += bytes.len();
-        if content.blobs.is_empty() && content.payload.len() <= SMALL {
-            bytes.extend_from_slice(&content.payload);
-            bytes.append(&mut context);
-            return Self { head: bytes, message: None, context, sent: 0, total, messages: 1 };
-        }
-        Self { head: bytes, message: Some(message), context, sent: 0, total, messages: 1 }
-    }
-
-    /// Damages it, so that no reader takes it.
-    pub(super) fn garble(&mut self) {
-        self.head[0] = 0xff;
-    }
-
-    fn is_sent(&self) -> bool {
-        self.sent == self.total
-    }
-
-    /// The shared memory among the blobs, as far as it goes by descriptor.
-    fn shared(&self) -> Vec<BorrowedFd<'_>> {
-        let blobs = self.message.iter().flat_map(|message| (**message).iter());
-        let shared = blobs.flat_map(|message| message.blobs.iter().filter_map(|b| b.shared()));
-        shared.take(MAX_DESCRIPTORS).collect()
-    }
-
-    /// What is still to be written, from the first byte on.
-    fn rest(&self) -> Vec<IoSlice<'_>> {
-        let mut parts = vec![&self.head[..]];
-        let mut descriptors = 0;
-        for content in self.message.iter().flat_map(|message| (**message).iter()) {
-            parts.extend([&content.payload[..], &self.context[..]]);
-            for blob in &content.blobs {
-                let shared = blob.shared().is_some() && descriptors < MAX_DESCRIPTORS;
-                descriptors += usize::from(shared);
-                parts.extend((!shared).then_some(&blob[..]));
-            }
-        }
-        let mut skip = self.sent;
-        let mut slices = Vec::with_capacity(parts.len());
-        for part in parts {
-            let some = skip.min(part.len());
-            skip -= some;
-            if some < part.len() {
-                slices.push(IoSlice::new(&part[some..]));
-            }
-        }
-        slices
-    }
-
-    fn poll_write(&mut self, socket: &Socket, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.is_sent() {
-            match self.write(socket.get_ref()) {
-                Ok(written) => self.sent += written,
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => {
-                    // Waited for from now on only: a worker that takes a message makes the socket writable, and
-                    // telling us of that each time costs more than the message.
-                    let mut ready = ready!(socket.poll_write_ready(cx))?;
-                    match self.write(socket.get_ref()) {
-                        Ok(written) => self.sent += written,
-                        Err(Errno::AGAIN) => ready.clear_ready(),
-                        Err(Errno::INTR) => {}
-                        Err(error) => return Poll::Ready(Err(error.into())),
-                    }
-                }
-                Err(error) => return Poll::Ready(Err(error.into())),
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Writes some.
-    fn write(&self, socket: &UnixStream) -> rustix::io::Result<usize> {
-        let shared = if self.sent == 0 { self.shared() } else { Vec::new() };
-        if self.message.is_none() {
-            return rustix::net::send(socket, &self.head[self.sent..], SendFlags::NOSIGNAL);
-        }
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        if !shared.is_empty() {
-            control.push(SendAncillaryMessage::ScmRights(&shared));
-        }
-        let rest = self.rest();
-        let parts = &rest[..rest.len().min(MAX_SEGMENTS)];
-        rustix::net::sendmsg(socket, parts, &mut control, SendFlags::NOSIGNAL)
-    }
-}
-
-/// Spares the worker a large message that is not wanted any more, the `nth` last, if nothing of it is sent: an
-/// empty one stands for it, for the worker counts.
-fn strike_out(out: &mut VecDeque<Outgoing>, nth: u64) {
-    let mut behind = 0;
-    let found = out.iter_mut().rev().find(|out| {
-        behind += out.messages as u64;
-        behind >= nth
-    });
-    if let Some(out) = found.filter(|out| out.sent == 0 && out.message.is_some()) {
-        *out = Outgoing::plain(Head::new(Kind::Run, 0, 0, 0));
-    }
 }
 
 /// Whether there is something to read.
@@ -256,7 +106,7 @@ impl Link {
         let pid = child.id().unwrap_or_default();
         let errors = Errors::new(child.stderr.take(), config.stderr);
         let reader = Reader::new(config.max_message, false);
-        let (out, patience) = (VecDeque::new(), Patience::new(config.spin));
+        let (out, patience) = (Queue::default(), Patience::new(config.spin));
         let mut link = Self {
             socket,
             reader,
@@ -307,7 +157,7 @@ impl Link {
     /// Gives the worker a job to write: its number among the worker's jobs.
     pub(super) fn give(&mut self, message: Outgoing) -> u64 {
         let number = self.page.offer();
-        self.post(message);
+        self.out.push(message);
         number
     }
 
@@ -316,7 +166,7 @@ impl Link {
     pub(super) fn take_back(&mut self, number: u64) -> bool {
         let is_back = self.page.withdraw(number);
         if is_back {
-            strike_out(&mut self.out, self.page.since(number));
+            self.out.strike_out(self.page.since(number));
         }
         is_back
     }
@@ -326,24 +176,9 @@ impl Link {
         self.page.since(oldest) < CELLS
     }
 
-    /// Adds a message to those that are to be written.
-    fn post(&mut self, message: Outgoing) {
-        match self.out.back_mut() {
-            Some(last) if last.sent == 0 && last.message.is_none() && message.message.is_none() => {
-                last.head.extend_from_slice(&message.head);
-                last.total += message.total;
-                last.messages += message.messages;
-            }
-            _ => self.out.push_back(message),
-        }
-    }
-
     /// Whether a job can have reached the worker whole: only then can it begin.
     pub(super) fn delivered(&self, number: u64) -> bool {
-        let unsent: usize = self.out.iter().map(|out| out.messages).sum();
-        // Of several that are written together, the first may be whole.
-        let partly = self.out.front().is_some_and(|out| out.sent > 0 && out.messages > 1);
-        (unsent as u64) < self.page.since(number) || partly
+        self.out.may_be_through(self.page.since(number))
     }
 
     /// The end of its error output, with what has come by now.
@@ -390,13 +225,7 @@ impl Link {
             if let Some(end) = self.come() {
                 return Poll::Ready(end);
             }
-            while let Some(message) = self.out.front_mut() {
-                match message.poll_write(&self.socket, cx) {
-                    Poll::Ready(Ok(())) => drop(self.out.pop_front()),
-                    // What it has said before it closed may explain it, and is read below.
-                    Poll::Ready(Err(_)) | Poll::Pending => break,
-                }
-            }
+            self.out.poll_write(&self.socket, cx);
             let is_found = self.look_on();
             if let Poll::Ready(end) = self.poll_message(cx, is_found) {
                 return Poll::Ready(end);
@@ -558,7 +387,7 @@ impl Link {
 
     /// Lets the worker exit in good order; kills it if that takes too long.
     pub(super) async fn retire(mut self) {
-        self.post(Outgoing::plain(Head::new(Kind::Close, 0, 0, 0)));
+        self.out.push(Outgoing::plain(Head::new(Kind::Close, 0, 0, 0)));
         let deadline = Instant::now().checked_add(FAREWELL);
         let end = self.exchange(deadline, |_| Poll::Pending).await;
         if matches!(end, End::Lost) {
@@ -570,36 +399,5 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.kill();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn message(payload: usize) -> Outgoing {
-        let message = Message { payload: vec![7; payload], blobs: Vec::new() };
-        let about = JobContext::read("f", &[]);
-        Outgoing::new(Head::new(Kind::Run, 1, 1, 0), Arc::new(Ok(message)), &about)
-    }
-
-    #[test]
-    fn a_large_message_that_is_taken_back_unsent_does_not_cross() {
-        let large = 10 * SMALL;
-        let mut small = message(1);
-        small.messages = 3;
-        let mut begun = message(large);
-        begun.sent = 1;
-        let mut out = VecDeque::from([begun, message(large), small, message(large)]);
-        let mut totals = |nth| {
-            strike_out(&mut out, nth);
-            out.iter().map(|out| out.total > large).collect::<Vec<_>>()
-        };
-        assert_eq!(totals(7), [true, true, false, true], "it was sent long ago");
-        assert_eq!(totals(6), [true, true, false, true], "the worker has some of it");
-        assert_eq!(totals(3), [true, true, false, true], "small ones go together");
-        assert_eq!(totals(5), [true, false, false, true]);
-        assert_eq!(totals(1), [true, false, false, false]);
-        assert_eq!(out.iter().map(|out| out.messages).sum::<usize>(), 6, "the worker's count");
     }
 }

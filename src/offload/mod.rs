@@ -56,6 +56,7 @@ mod map;
 mod map_stream;
 pub(crate) mod offer;
 mod orders;
+mod outgoing;
 mod page;
 mod pool;
 mod real_time;

@@ -33,3 +33,6 @@ mod real;
 // `pub` and not `pub(crate)`: models reach the facade through `internals` in `lib.rs`.
 #[cfg(all(feature = "model", debug_assertions))]
 pub use hybrid::*;
+
+/// Marks what stays on its thread, and may be looked at from others: a `PhantomData` of it is `Sync` and not `Send`.
+pub(crate) type Stays = std::sync::MutexGuard<'static, ()>;

@@ -5,12 +5,11 @@
 
 use super::Shared;
 use super::worker::Worker;
-use crate::primitive::{Arc, local, watch};
+use crate::primitive::{Arc, Stays, local, watch};
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
-use std::sync::MutexGuard;
 
 local! {
     static CURRENT: Current = Current {
@@ -144,7 +143,7 @@ pub(crate) fn enter(shared: Arc<Shared>) -> Entered {
 pub(crate) struct Entered {
     number: usize,
     /// Not `Send`, but `Sync`.
-    _not_send: PhantomData<MutexGuard<'static, ()>>,
+    _not_send: PhantomData<Stays>,
 }
 
 impl Drop for Entered {

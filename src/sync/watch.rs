@@ -9,15 +9,14 @@
 use super::blocking::block_on;
 use super::senders::Senders;
 use super::{Notify, RwLock, RwLockReadGuard, spend_budget};
-use crate::primitive::Arc;
 use crate::primitive::atomic::{AtomicUsize, Ordering::*};
+use crate::primitive::{Arc, Stays};
 use crate::util::note::WaitKind;
 use error::{RecvError, SendError};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::sync::MutexGuard;
 
 /// In the version: all senders are dropped.
 const CLOSED: usize = 1;
@@ -83,7 +82,7 @@ pub struct Ref<'a, T> {
     guard: RwLockReadGuard<'a, T>,
     has_changed: bool,
     /// Not `Send` (but `Sync`), so that it cannot be held across `.await` in a spawned task.
-    _here: PhantomData<MutexGuard<'static, ()>>,
+    _here: PhantomData<Stays>,
 }
 
 impl<T> Ref<'_, T> {
