@@ -219,3 +219,29 @@ fn descriptors_are_closed_once() {
         }
     });
 }
+
+/// What is inside may be of one thread at a time: then `&mut` is enough.
+#[test]
+fn exclusive_waits_are_send_although_the_inner_value_is_not_sync() {
+    struct One(UnixStream, #[allow(dead_code)] std::cell::Cell<u8>);
+
+    impl AsRawFd for One {
+        fn as_raw_fd(&self) -> RawFd {
+            self.0.as_raw_fd()
+        }
+    }
+
+    fn assert_send<F: Send>(future: F) -> F {
+        future
+    }
+
+    on_each(|| async {
+        let (a, mut b) = UnixStream::pair().unwrap();
+        a.set_nonblocking(true).unwrap();
+        b.write_all(b"!").unwrap();
+        let mut fd = AsyncFd::new(One(a, std::cell::Cell::new(0))).unwrap();
+        drop(assert_send(fd.writable_mut()).await.unwrap());
+        assert_send(fd.async_io_mut(Interest::READABLE, |one| one.0.read(&mut [0]))).await.unwrap();
+        drop(assert_send(fd.readable_mut()));
+    });
+}

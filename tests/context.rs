@@ -44,6 +44,7 @@ fn guards_of_a_thread_are_sync_and_not_send() {
 
     <EnterGuard<'_> as NotSend<_>>::check();
     is_sync::<EnterGuard<'_>>();
+    <reiver::task::coop::RestoreOnPending as NotSend<_>>::check();
     <watch::Ref<'_, u8> as NotSend<_>>::check();
     is_sync::<watch::Ref<'_, u8>>();
 }

@@ -16,6 +16,7 @@ use super::context::{self, Inherited};
 use crate::primitive::{Arc, clock, explore, in_model, local};
 use crate::util::rng::Rng;
 use std::cell::Cell;
+use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -194,7 +195,7 @@ pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<RestoreOnPending> {
     BUDGET.with(|b| {
         let left = b.left.get();
         if left == UNCONSTRAINED {
-            return Poll::Ready(RestoreOnPending { before: Cell::new(UNCONSTRAINED) });
+            return Poll::Ready(RestoreOnPending::new(UNCONSTRAINED));
         }
         if left == 0 && b.slice_used_up() || explore::preempts() {
             cx.waker().wake_by_ref();
@@ -202,7 +203,7 @@ pub(crate) fn poll_proceed(cx: &mut Context<'_>) -> Poll<RestoreOnPending> {
         }
         let left = b.left.get();
         b.left.set(left - 1);
-        Poll::Ready(RestoreOnPending { before: Cell::new(left) })
+        Poll::Ready(RestoreOnPending::new(left))
     })
 }
 
@@ -229,9 +230,16 @@ impl Budget {
 pub struct RestoreOnPending {
     /// What the count was before; `UNCONSTRAINED` when there is nothing to give back.
     before: Cell<u32>,
+    /// The budget is the thread's.
+    _here: PhantomData<*const ()>,
 }
 
 impl RestoreOnPending {
+    #[inline]
+    fn new(before: u32) -> Self {
+        Self { before: Cell::new(before), _here: PhantomData }
+    }
+
     /// The operation got something: the unit is spent.
     #[inline]
     pub fn made_progress(&self) {

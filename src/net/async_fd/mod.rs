@@ -182,7 +182,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     ///
     /// Dropping the future loses nothing.
     pub async fn ready(&self, interest: Interest) -> io::Result<AsyncFdReadyGuard<'_, T>> {
-        let event = self.wait(interest).await?;
+        let event = wait(&self.registration, interest).await?;
         Ok(AsyncFdReadyGuard { async_fd: self, event: Some(event) })
     }
 
@@ -199,14 +199,8 @@ impl<T: AsRawFd> AsyncFd<T> {
         &mut self,
         interest: Interest,
     ) -> io::Result<AsyncFdReadyMutGuard<'_, T>> {
-        let event = self.wait(interest).await?;
+        let event = wait(&self.registration, interest).await?;
         Ok(AsyncFdReadyMutGuard { async_fd: self, event: Some(event) })
-    }
-
-    async fn wait(&self, interest: Interest) -> io::Result<ReadyEvent> {
-        let event = self.registration.readiness(interest).await?;
-        poll_fn(budget::poll_proceed).await.made_progress();
-        Ok(event)
     }
 
     /// Runs `f` now, if there is readiness for `interest`.
@@ -255,7 +249,7 @@ impl<T: AsRawFd> AsyncFd<T> {
         mut f: impl FnMut(&T) -> io::Result<R>,
     ) -> io::Result<R> {
         loop {
-            self.wait(interest).await?;
+            wait(&self.registration, interest).await?;
             match self.try_io(interest, &mut f) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return result,
@@ -278,7 +272,7 @@ impl<T: AsRawFd> AsyncFd<T> {
         mut f: impl FnMut(&mut T) -> io::Result<R>,
     ) -> io::Result<R> {
         loop {
-            self.wait(interest).await?;
+            wait(&self.registration, interest).await?;
             match self.try_io_mut(interest, &mut f) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return result,
@@ -443,4 +437,11 @@ impl<T> From<AsyncFdRegisterError<T>> for io::Error {
     fn from(error: AsyncFdRegisterError<T>) -> Self {
         error.cause
     }
+}
+
+/// Not a method: a future that borrows the whole is `Send` only where others may look at what is inside.
+async fn wait(registration: &Registration, interest: Interest) -> io::Result<ReadyEvent> {
+    let event = registration.readiness(interest).await?;
+    poll_fn(budget::poll_proceed).await.made_progress();
+    Ok(event)
 }
