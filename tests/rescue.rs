@@ -387,6 +387,20 @@ fn a_root_is_not_held_up_twice() {
     });
 }
 
+/// What a root spawns in a poll that was taken for stuck is found by others, each time.
+#[test]
+fn a_root_may_wait_for_its_tasks_by_blocking() {
+    let runtime = runtime(1);
+    let (sender, tasks) = mpsc::channel();
+    runtime.block_on(async {
+        for number in 0..5 {
+            let sender = sender.clone();
+            drop(reiver::spawn(async move { sender.send(number).unwrap() }));
+            assert_eq!(tasks.recv_timeout(SOON), Ok(number));
+        }
+    });
+}
+
 #[test]
 fn computing_tasks_are_rescued_too() {
     let runtime = runtime(1);

@@ -818,3 +818,31 @@ fn a_thread_may_keep_a_runtime_to_its_end() {
         assert!(dropped.load(SeqCst));
     }
 }
+
+#[test]
+fn one_thread_keeps_the_order_of_what_comes_from_others() {
+    let runtime = one();
+    let handle = runtime.handle().clone();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let seen = order.clone();
+    runtime.block_on(async {
+        // Busy when they come, so that they are fetched while there is something else to do.
+        let busy = task::spawn(async {
+            loop {
+                yield_now().await;
+            }
+        });
+        let spawner = std::thread::spawn(move || {
+            for n in 0..1000 {
+                let order = order.clone();
+                handle.spawn(async move { order.lock().unwrap().push(n) });
+            }
+        });
+        while seen.lock().unwrap().len() < 1000 {
+            yield_now().await;
+        }
+        spawner.join().unwrap();
+        busy.abort();
+    });
+    assert_eq!(*seen.lock().unwrap(), Vec::from_iter(0..1000));
+}

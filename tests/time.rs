@@ -354,3 +354,36 @@ fn a_deadline_that_has_passed_is_over_at_the_first_poll() {
         });
     }
 }
+
+/// What has happened comes before what is due later, also for the future of the `block_on`. On one thread, that is:
+/// others may see the clock move before the one that waits in the poller has told of what is ready.
+#[cfg(unix)]
+#[test]
+fn a_paused_clock_waits_for_what_is_ready() {
+    use reiver::io::{AsyncReadExt, AsyncWriteExt};
+    for runtime in paused().into_iter().take(1) {
+        for limit in [None, Some(3600 * Duration::from_secs(1))] {
+            runtime.block_on(async {
+                let (mut ours, theirs) = reiver::net::UnixStream::pair().unwrap();
+                let echo = task::spawn(async move {
+                    let (mut reader, mut writer) = theirs.into_split();
+                    reiver::io::copy(&mut reader, &mut writer).await.unwrap()
+                });
+                let start = Instant::now();
+                let talk = async {
+                    for n in 0..100 {
+                        ours.write_all(&[n]).await.unwrap();
+                        assert_eq!(ours.read_u8().await.unwrap(), n);
+                    }
+                    drop(ours);
+                };
+                match limit {
+                    None => talk.await,
+                    Some(limit) => timeout(limit, talk).await.unwrap(),
+                }
+                assert_eq!(echo.await.unwrap(), 100);
+                assert_eq!(start.elapsed(), Duration::ZERO);
+            });
+        }
+    }
+}

@@ -252,8 +252,9 @@ impl Link {
         let since = clock::now();
         self.expecting = Some(since);
         let end = self.exchange(deadline, other).await;
-        self.expecting = None;
-        self.patience.learn(since.elapsed(), matches!(end, End::Answer(_)));
+        // Else it had been read with the one before.
+        let has_waited = self.expecting.take().is_none();
+        self.patience.learn(since.elapsed(), has_waited && matches!(end, End::Answer(_)));
         end
     }
 
@@ -261,8 +262,8 @@ impl Link {
     fn look_on(&mut self) -> bool {
         let (socket, out) = (self.socket.get_ref(), &self.out);
         let since = self.expecting.take().filter(|_| out.is_empty());
-        let is_free = scheduler::worker(|worker| worker.is_none_or(|worker| !worker.has_more()));
-        since.is_some_and(|since| is_free && self.patience.look_on(since, || has_input(socket)))
+        let is_free = || scheduler::worker(|worker| worker.is_none_or(|worker| !worker.has_more()));
+        since.is_some_and(|since| is_free() && self.patience.look_on(since, || has_input(socket)))
     }
 
     /// A message that was read, or what was read instead.

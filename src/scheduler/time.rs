@@ -118,7 +118,8 @@ impl Shared {
         // Relaxed: a slot whose owner has just left has no work either.
         let mut owned = slots.filter(|(_, slot)| slot.owned.load(Relaxed));
         self.idle.all_asleep(owned.clone().map(|(seat, _)| seat))
-            // The waker of a root leaves a token and no work.
+            // The waker of a root leaves a token and no work; on its own thread not even that, but then it looks
+            // itself, before it asks.
             && owned.all(|(_, slot)| !slot.parker.has_token())
     }
 

@@ -243,7 +243,7 @@ impl Worker {
         self.deque.len()
     }
 
-    /// Runs a poll, of a task or of a root: what it wakes goes to `next`. It may take long, so a search
+    /// Runs a poll, of a task or of a root, which are where what it wakes comes from. It may take long, so a search
     /// ends before it.
     fn as_poll<R>(&self, source: Source, poll: impl FnOnce() -> R) -> R {
         if let Some(search) = self.search.take() {
@@ -338,7 +338,12 @@ impl Worker {
             // keep its order.
             Source::Poll | Source::Root => {
                 self.deque.push(task);
-                self.share();
+                if self.slot().gate.is_watched() && self.may_be_lost() {
+                    // This poll is stuck: nobody else would look here.
+                    self.shared().notify_pushed();
+                } else {
+                    self.share();
+                }
             }
             // The first is late as it is, and goes before all that waits here: beside 64 busy tasks a
             // tick is 62 µs late, with the interval of 50 µs, and not 414. The others would be too many.
@@ -410,7 +415,7 @@ impl Worker {
 
     /// With nothing of one's own left: the injector, then the others.
     fn refill(&self) -> Option<Runnable> {
-        self.take_injected().or_else(|| {
+        self.take_injected(MAX_BATCH).or_else(|| {
             let search = self.search.take();
             let search = search
                 .or_else(|| self.shared().idle.search(self.seat, self.shared().workers.max(1)))?;
@@ -419,12 +424,12 @@ impl Worker {
         })
     }
 
-    /// This worker's share of the injector: the first task, and more into the deque.
-    fn take_injected(&self) -> Option<Runnable> {
+    /// This worker's share of the injector, `most` at most: the first task, and more into the deque.
+    fn take_injected(&self, most: usize) -> Option<Runnable> {
         let injector = &self.shared().injector;
         loop {
             let share = 1 + injector.len() / self.shared().workers.max(1);
-            let limit = share.min(MAX_BATCH);
+            let limit = share.min(most);
             match injector.steal_batch_with_limit_and_pop(&self.deque, limit) {
                 Steal::Success(task) => return Some(task),
                 Steal::Empty => return None,
@@ -469,8 +474,10 @@ impl Worker {
     fn take_share(&self) {
         let waiting = self.shared().injector.len();
         let share = waiting.div_ceil(self.shared().workers.max(1)).min(MAX_SHARE);
-        for _ in 0..share.div_ceil(MAX_BATCH) {
-            let Some(task) = self.take_injected() else { return };
+        // The first of a batch goes behind the others of it; one thread keeps the order.
+        let batch = if self.shared().workers == 0 { 1 } else { MAX_BATCH };
+        for _ in 0..share.div_ceil(batch) {
+            let Some(task) = self.take_injected(batch) else { return };
             self.deque.push(task);
         }
     }

@@ -106,7 +106,7 @@ unsafe fn poll<F: Future, S: Schedule, M: Meta>(
     // SAFETY: the caller's.
     match unsafe { drop_future(header, cell) } {
         Some(panic) => {
-            drop_caught(|| drop(output));
+            drop_caught(|| in_task(header, cell, || drop(output)));
             Poll::Ready(Err(panic))
         }
         None => Poll::Ready(output),
@@ -153,10 +153,17 @@ unsafe fn drop_future<F: Future, S: Schedule, M: Meta>(
     if !needs_drop::<F>() {
         return None;
     }
-    drop_caught(|| {
-        // SAFETY: the caller's.
-        budget::with_task(header, cell.meta().context(), || unsafe { cell.drop_future() });
-    })
+    // SAFETY: the caller's.
+    drop_caught(|| in_task(header, cell, || unsafe { cell.drop_future() }))
+}
+
+/// Runs what belongs to the task and is no poll: without a budget.
+fn in_task<F: Future, S: Schedule, M: Meta>(
+    header: NonNull<Header>,
+    cell: &Cell<F, S, M>,
+    f: impl FnOnce(),
+) {
+    budget::with_task(header, cell.meta().context(), || budget::without_budget(f));
 }
 
 /// Runs user code that must not unwind into ours. Gives the panic, if there was one.
@@ -210,7 +217,7 @@ unsafe fn discard<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>, cell
     });
     match output {
         Ok(output) if needs_drop::<F::Output>() => {
-            drop_caught(|| budget::with_task(header, cell.meta().context(), || drop(output)));
+            drop_caught(|| in_task(header, cell, || drop(output)));
         }
         output => drop(drop_caught(|| drop(output))),
     }

@@ -37,7 +37,8 @@ pin_project! {
 }
 
 /// Waits for `duration`: never less, and no more than a thousandth or 33 µs longer (67 ms at most), plus what the
-/// machine adds. With a [paused](super::pause) clock for `duration` exactly.
+/// machine adds. With a [paused](super::pause) clock for `duration` exactly, unless others end in
+/// the same 33 µs.
 ///
 /// A duration too long for the clock waits for decades.
 ///

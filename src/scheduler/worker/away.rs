@@ -46,7 +46,7 @@ impl Worker {
         self.record(Event::Park, 0);
         let parker = &self.slot().parker;
         if !self.patience.look_on(since, || parker.has_token()) {
-            asleep = match self.block(asleep) {
+            asleep = match self.block(asleep, root) {
                 Ok(asleep) => asleep,
                 Err(search) => return self.awake(search),
             };
@@ -63,7 +63,7 @@ impl Worker {
 
     /// Blocks until something happens, in the poller if nobody else does. `Err`: the clock is paused, and
     /// was moved.
-    fn block(&self, mut asleep: Asleep) -> Result<Asleep, Option<Search>> {
+    fn block(&self, mut asleep: Asleep, root: &mut dyn Root) -> Result<Asleep, Option<Search>> {
         let shared = self.shared();
         // Both after the fence in `Idle::sleep`: who leaves the turn for good either sees us asleep, or
         // we get it; who puts a timer into this wheel from outside either sees us asleep, or we see
@@ -73,6 +73,9 @@ impl Worker {
         if shared.driver.clock().is_paused() {
             // What is ready now comes before what is due later.
             turn.iter_mut().for_each(|turn| turn.run(Some(Duration::ZERO)));
+            if root.is_woken() {
+                return Ok(asleep);
+            }
             asleep = match shared.jump(asleep) {
                 Err(asleep) => asleep,
                 Ok(search) => {
