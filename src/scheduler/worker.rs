@@ -243,8 +243,8 @@ impl Worker {
         self.deque.len()
     }
 
-    /// Runs a poll, of a task or of a root, which are where what it wakes comes from. It may take long, so a search
-    /// ends before it.
+    /// Runs a poll, of a task or of a root: `source` says which, to where what it wakes is placed. It may take long, so
+    /// a search ends before it.
     fn as_poll<R>(&self, source: Source, poll: impl FnOnce() -> R) -> R {
         if let Some(search) = self.search.take() {
             self.end_search(search);

@@ -215,11 +215,9 @@ unsafe fn discard<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>, cell
             panics::report(&unsafe { TaskInfo::of(header) }, &**payload);
         }
     });
-    match output {
-        Ok(output) if needs_drop::<F::Output>() => {
-            drop_caught(|| in_task(header, cell, || drop(output)));
-        }
-        output => drop(drop_caught(|| drop(output))),
+    // Most outputs are nothing to drop.
+    if output.is_err() || needs_drop::<F::Output>() {
+        drop_caught(|| in_task(header, cell, || drop(output)));
     }
 }
 
