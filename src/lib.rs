@@ -51,6 +51,9 @@
 // What `internals` opens to the models is documented for readers of the source, not item by item.
 #![cfg_attr(all(feature = "model", debug_assertions), allow(missing_docs))]
 
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("reiver counts in words of 64 bits: targets of 32 bits are not supported");
+
 pub mod docs;
 pub mod fs;
 #[cfg(feature = "hyper")]

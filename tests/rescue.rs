@@ -16,6 +16,11 @@ const SOON: Duration = Duration::from_secs(20);
 /// A blocker that is not let go on by its test.
 const AGES: Duration = Duration::from_secs(600);
 
+/// A runtime whose threads in `block_on` work.
+fn working(builder: &mut Builder) -> Runtime {
+    builder.block_on_runs_tasks(true).build().unwrap()
+}
+
 fn runtime(workers: usize) -> Runtime {
     Builder::new_multi_thread().worker_threads(workers).on_slow_poll(|_| {}).build().unwrap()
 }
@@ -359,10 +364,10 @@ fn shutdown_waits_for_the_stuck() {
     opener.join().unwrap();
 }
 
-/// The thread in `block_on` runs tasks too, and its own future cannot be moved. It is held up once.
+/// A thread in `block_on` that runs tasks too: its own future cannot be moved. It is held up once.
 #[test]
 fn a_root_is_not_held_up_twice() {
-    let runtime = runtime(1);
+    let runtime = working(Builder::new_multi_thread().worker_threads(1).on_slow_poll(|_| {}));
     runtime.block_on(async {
         let main = std::thread::current().id();
         // Tasks that block this thread, until the monitor has caught it.
@@ -390,15 +395,58 @@ fn a_root_is_not_held_up_twice() {
 /// What a root spawns in a poll that was taken for stuck is found by others, each time.
 #[test]
 fn a_root_may_wait_for_its_tasks_by_blocking() {
-    let runtime = runtime(1);
-    let (sender, tasks) = mpsc::channel();
-    runtime.block_on(async {
-        for number in 0..5 {
-            let sender = sender.clone();
-            drop(reiver::spawn(async move { sender.send(number).unwrap() }));
-            assert_eq!(tasks.recv_timeout(SOON), Ok(number));
+    let mut works = Builder::new_multi_thread();
+    for runtime in [runtime(1), working(works.worker_threads(1).on_slow_poll(|_| {}))] {
+        let (sender, tasks) = mpsc::channel();
+        runtime.block_on(async {
+            for number in 0..5 {
+                let sender = sender.clone();
+                drop(reiver::spawn(async move { sender.send(number).unwrap() }));
+                assert_eq!(tasks.recv_timeout(SOON), Ok(number));
+            }
+        });
+    }
+}
+
+/// With tokio such programs end: its threads in `block_on` run no tasks.
+#[test]
+fn a_root_goes_on_while_tasks_wait_for_it_by_blocking() {
+    for in_place in [true, false] {
+        let runtime = runtime(1);
+        runtime.block_on(async {
+            for number in 0..5 {
+                let (sender, receiver) = mpsc::channel();
+                let wait = move || receiver.recv_timeout(SOON).unwrap();
+                let task = reiver::spawn(async move {
+                    if in_place { reiver::task::block_in_place(wait) } else { wait() }
+                });
+                sleep(Duration::from_millis(5)).await;
+                sender.send(number).unwrap();
+                assert_eq!(task.await.unwrap(), number);
+            }
+        });
+    }
+}
+
+/// As many as may block by their own leave at once have somebody who goes on with the others.
+#[test]
+fn many_tasks_block_in_place_for_each_other() {
+    let runtime = runtime(2);
+    let (count, all) = (90, Arc::new(Barrier::new(90)));
+    let tasks: Vec<_> = (0..count)
+        .map(|_| {
+            let all = all.clone();
+            runtime.spawn(async move { reiver::task::block_in_place(|| all.wait().is_leader()) })
+        })
+        .collect();
+    let leaders = runtime.block_on(async {
+        let mut leaders = 0;
+        for task in tasks {
+            leaders += usize::from(timeout(SOON, task).await.expect("it hangs").unwrap());
         }
+        leaders
     });
+    assert_eq!(leaders, 1);
 }
 
 #[test]
@@ -596,7 +644,8 @@ fn a_warning_rescues_nobody() {
 
 #[test]
 fn a_root_that_blocks_is_reported_as_such() {
-    let (runtime, reports) = listening(Builder::new_multi_thread().worker_threads(1));
+    let mut builder = Builder::new_multi_thread();
+    let (runtime, reports) = listening(builder.worker_threads(1).block_on_runs_tasks(true));
     let slow = runtime.block_on(async { reports.recv_timeout(SOON).unwrap() });
     assert_eq!((slow.id(), slow.location()), (None, None));
 }

@@ -713,7 +713,8 @@ fn tasks_of_one_thread_run_in_their_order() {
 #[test]
 fn what_main_spawns_begins_in_its_order() {
     let mut builder = Builder::new_multi_thread();
-    let runtime = builder.worker_threads(1).rescue(Rescue::Off).build().unwrap();
+    let builder = builder.worker_threads(1).rescue(Rescue::Off);
+    let runtime = builder.block_on_runs_tasks(true).build().unwrap();
     // The only worker is stuck, and nobody stands in: this thread does the work.
     let (begun, busy) = std::sync::mpsc::channel();
     let (end, told) = std::sync::mpsc::channel::<()>();

@@ -9,7 +9,7 @@ use std::future::{Future, pending, poll_fn, ready};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -19,6 +19,26 @@ fn runtimes() -> [Runtime; 3] {
         Builder::new_multi_thread().worker_threads(1).build().unwrap(),
         Builder::new_multi_thread().worker_threads(2).build().unwrap(),
     ]
+}
+
+/// Waits for a future as an executor that knows no runtime does.
+fn parked<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
 }
 
 fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
@@ -77,17 +97,46 @@ fn a_sleep_wakes_a_worker_that_sleeps_longer() {
 
 #[test]
 fn timeout_of_a_ready_future_sets_no_timer() {
-    // Outside any runtime: a timer would panic.
-    let mut ready = pin!(timeout(Duration::ZERO, ready(5)));
-    let mut cx = Context::from_waker(Waker::noop());
-    assert_eq!(ready.as_mut().poll(&mut cx), Poll::Ready(Ok(5)));
-    let mut waits = Box::pin(timeout(MS, pending::<()>()));
-    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        let _ = waits.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-    }));
+    // After its runtime's end: a timer would panic.
+    let runtime = Builder::new_current_thread().build().unwrap();
+    let entered = runtime.handle().clone();
+    drop(runtime);
+    let _entered = entered.enter();
+    assert_eq!(poll_once(pin!(timeout(Duration::ZERO, ready(5)))), Poll::Ready(Ok(5)));
+    let panic = std::panic::catch_unwind(|| poll_once(pin!(timeout(MS, pending::<()>()))));
     let panic = panic.unwrap_err();
-    let message = panic.downcast_ref::<String>().unwrap();
-    assert!(message.contains("outside a reiver runtime"), "{message}");
+    let message = panic.downcast_ref::<&str>().unwrap();
+    assert!(message.contains("after its runtime was shut down"), "{message}");
+}
+
+/// As the body of a response of `reqwest::blocking` is.
+#[test]
+fn timers_fire_where_no_runtime_is() {
+    let inside = Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let entered = inside.enter();
+    let start = Instant::now();
+    let made = sleep(10 * MS);
+    let mut armed = Box::pin(sleep(10 * MS));
+    assert!(poll_once(armed.as_mut()).is_pending());
+    let mut fired = Box::pin(sleep(MS));
+    inside.block_on(poll_fn(|cx| fired.as_mut().poll(cx)));
+    let mut later = Box::pin(sleep(Duration::from_secs(3600)));
+    assert!(poll_once(later.as_mut()).is_pending());
+    drop(entered);
+    parked(made);
+    parked(armed);
+    assert!(start.elapsed() >= 10 * MS);
+    parked(fired);
+    later.as_mut().reset(start + 20 * MS);
+    parked(later);
+    assert!(start.elapsed() >= 20 * MS);
+    let outside = async {
+        let mut ticks = interval(MS);
+        ticks.tick().await;
+        ticks.tick().await;
+        timeout(MS, pending::<()>()).await
+    };
+    assert!(parked(outside).is_err());
 }
 
 #[test]
@@ -209,6 +258,28 @@ fn intervals_and_missed_ticks() {
             let before = Instant::now();
             interval.tick().await;
             assert!(Instant::now() - before >= 10 * MS);
+        });
+    }
+}
+
+/// A tick that is late by less than a period shifts the pace, too, if that is what is asked for.
+#[test]
+fn a_delayed_tick_keeps_its_distance() {
+    for (behavior, expected) in [
+        (MissedTickBehavior::Burst, 200),
+        (MissedTickBehavior::Delay, 290),
+        (MissedTickBehavior::Skip, 200),
+    ] {
+        let runtime = Builder::new_current_thread().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let start = Instant::now();
+            let mut interval = interval(100 * MS);
+            interval.set_missed_tick_behavior(behavior);
+            interval.tick().await;
+            time::advance(190 * MS).await;
+            assert_eq!(interval.tick().await - start, 100 * MS);
+            interval.tick().await;
+            assert_eq!(start.elapsed().as_millis(), expected, "{behavior:?}");
         });
     }
 }
@@ -355,13 +426,13 @@ fn a_deadline_that_has_passed_is_over_at_the_first_poll() {
     }
 }
 
-/// What has happened comes before what is due later, also for the future of the `block_on`. On one thread, that is:
-/// others may see the clock move before the one that waits in the poller has told of what is ready.
+/// What has happened comes before what is due later, also for the future of the `block_on`, and when another worker
+/// than the last to fall asleep waits in the poller.
 #[cfg(unix)]
 #[test]
 fn a_paused_clock_waits_for_what_is_ready() {
     use reiver::io::{AsyncReadExt, AsyncWriteExt};
-    for runtime in paused().into_iter().take(1) {
+    for runtime in paused() {
         for limit in [None, Some(3600 * Duration::from_secs(1))] {
             runtime.block_on(async {
                 let (mut ours, theirs) = reiver::net::UnixStream::pair().unwrap();
@@ -371,9 +442,9 @@ fn a_paused_clock_waits_for_what_is_ready() {
                 });
                 let start = Instant::now();
                 let talk = async {
-                    for n in 0..100 {
-                        ours.write_all(&[n]).await.unwrap();
-                        assert_eq!(ours.read_u8().await.unwrap(), n);
+                    for n in 0..1000 {
+                        ours.write_u16(n).await.unwrap();
+                        assert_eq!(ours.read_u16().await.unwrap(), n);
                     }
                     drop(ours);
                 };
@@ -381,7 +452,7 @@ fn a_paused_clock_waits_for_what_is_ready() {
                     None => talk.await,
                     Some(limit) => timeout(limit, talk).await.unwrap(),
                 }
-                assert_eq!(echo.await.unwrap(), 100);
+                assert_eq!(echo.await.unwrap(), 2000);
                 assert_eq!(start.elapsed(), Duration::ZERO);
             });
         }

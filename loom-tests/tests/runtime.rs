@@ -30,8 +30,9 @@ fn check(name: &str, preemptions: usize, f: impl Fn() + Send + Sync + 'static) {
     });
 }
 
+/// Threads in `block_on` run tasks, so that few threads meet.
 fn workers(n: usize) -> Runtime {
-    Builder::new_multi_thread().worker_threads(n).build().unwrap()
+    Builder::new_multi_thread().worker_threads(n).block_on_runs_tasks(true).build().unwrap()
 }
 
 fn current_thread() -> Runtime {

@@ -27,8 +27,10 @@ static POISON: harness::poison::Poison = harness::poison::Poison::new();
 
 const MS: Duration = Duration::from_millis(1);
 
+/// Threads in `block_on` run tasks, or just wait.
 fn workers(n: usize) -> Runtime {
-    Builder::new_multi_thread().worker_threads(n).build().unwrap()
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(n).block_on_runs_tasks(choose(4) != 0).build().unwrap()
 }
 
 /// Counts what is alive: futures, values.
@@ -459,6 +461,48 @@ fn storm_timers() {
     });
 }
 
+/// A paused clock moves when all are asleep, with and without a poller, and never past what is on its way.
+#[test]
+fn storm_paused_clock() {
+    storm("storm_paused_clock", || {
+        let mut builder = Builder::new_multi_thread();
+        let workers = 1 + choose(3) as usize;
+        let runtime = builder.worker_threads(workers).start_paused(true);
+        let runtime = runtime.block_on_runs_tasks(choose(2) == 0).build().unwrap();
+        if choose(2) == 0 {
+            driver::open(runtime.handle());
+        }
+        let nap = async |n: u32| {
+            let start = time::Instant::now();
+            sleep(n * MS).await;
+            let took = start.elapsed();
+            assert!((n * MS..(n + 1) * MS).contains(&took), "{took:?} for {n} ms");
+        };
+        let all = runtime.block_on(async {
+            let (tx, mut rx) = mpsc::channel(1);
+            for n in 1..=3 {
+                let tx = tx.clone();
+                drop(spawn(async move {
+                    for ms in [1, 2, n] {
+                        nap(ms).await;
+                        for _ in 0..choose(2) {
+                            yield_now().await;
+                        }
+                        tx.send(n).await.unwrap();
+                    }
+                }));
+            }
+            drop(tx);
+            let mut all = 0;
+            while let Ok(Some(n)) = timeout(Duration::from_secs(99), rx.recv()).await {
+                all += n;
+            }
+            all
+        });
+        assert_eq!(all, 3 * (1 + 2 + 3));
+    });
+}
+
 /// A poll that blocks its thread until another task has run, which may lie behind it, or wait for a timer.
 async fn stuck() {
     let gate = Arc::new(Gate::default());
@@ -502,6 +546,35 @@ fn storm_rescue() {
         if runtime.metrics().rescues_count() > 0 {
             reached("rescued");
         }
+    });
+}
+
+/// Roots that block their threads until what they have spawned has run: each poll is stuck once for each.
+#[test]
+fn storm_stuck_root() {
+    must_reach(&["rescued", "found without a rescue"]);
+    storm("storm_stuck_root", || {
+        let mut builder = Builder::new_multi_thread();
+        let workers = 1 + choose(2) as usize;
+        let builder = builder.worker_threads(workers).block_on_runs_tasks(choose(4) != 0);
+        let runtime = builder.on_slow_poll(|_| {}).build().unwrap();
+        let rounds = move || async move {
+            for _ in 0..3 {
+                let gate = Arc::new(Gate::default());
+                let theirs = gate.clone();
+                let opener = spawn(async move { theirs.open() });
+                gate.wait();
+                if choose(3) == 0 {
+                    opener.await.unwrap();
+                }
+            }
+        };
+        let handle = runtime.handle().clone();
+        let other = thread(move || handle.block_on(rounds()));
+        runtime.block_on(rounds());
+        other.join().unwrap();
+        let rescued = runtime.metrics().rescues_count() > 0;
+        reached(if rescued { "rescued" } else { "found without a rescue" });
     });
 }
 

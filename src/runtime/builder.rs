@@ -17,8 +17,8 @@ use std::sync::Weak;
 use std::time::Duration;
 use std::{fmt, io};
 
-/// The environment variable that sets the number of workers where the program does not.
-const WORKERS_VARIABLE: &str = "REIVER_WORKER_THREADS";
+/// The environment variables that set the number of workers where the program does not: the first that is set.
+const WORKERS_VARIABLES: [&str; 2] = ["REIVER_WORKER_THREADS", "TOKIO_WORKER_THREADS"];
 /// The environment variable that turns the debug endpoint on.
 const DEBUG_VARIABLE: &str = "REIVER_DEBUG";
 /// More workers than any machine has CPUs: a mistyped number is an error, not a million threads.
@@ -68,6 +68,7 @@ pub struct Builder {
     on_slow_poll: Option<Listener>,
     slow_blocking: Option<Duration>,
     task_records: bool,
+    block_on_runs_tasks: bool,
     flight_recorder: usize,
     trace_files: Option<PathBuf>,
     debug_endpoint: bool,
@@ -108,6 +109,7 @@ impl Builder {
             on_slow_poll: None,
             slow_blocking: None,
             task_records: false,
+            block_on_runs_tasks: false,
             flight_recorder: 0,
             trace_files: None,
             debug_endpoint: false,
@@ -133,8 +135,8 @@ impl Builder {
     }
 
     /// How many workers a multi-thread runtime has. Without this call: the environment variable
-    /// `REIVER_WORKER_THREADS`, else the number of CPUs that this process may use, cgroup quotas and
-    /// affinity counted in. A current-thread runtime ignores it.
+    /// `REIVER_WORKER_THREADS`, else `TOKIO_WORKER_THREADS`, else the number of CPUs that this process may use, cgroup
+    /// quotas and affinity counted in. A current-thread runtime ignores it.
     ///
     /// # Panics
     ///
@@ -380,18 +382,18 @@ impl Builder {
     }
 
     fn workers(&self) -> io::Result<usize> {
-        let asked = match (self.worker_threads, std::env::var_os(WORKERS_VARIABLE)) {
-            (Some(workers), _) => workers,
-            (None, None) => num_cpus(),
-            (None, Some(text)) => {
-                text.to_str().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+        let mut variables = WORKERS_VARIABLES.into_iter();
+        let set = variables.find_map(|name| Some((name, std::env::var_os(name)?)));
+        let (source, asked) = match (self.worker_threads, set) {
+            (Some(workers), _) => ("worker_threads", workers),
+            (None, None) => return Ok(num_cpus()),
+            (None, Some((name, text))) => {
+                (name, text.to_str().and_then(|text| text.trim().parse().ok()).unwrap_or(0))
             }
         };
         if (1..=MAX_WORKERS).contains(&asked) {
             return Ok(asked);
         }
-        let source =
-            if self.worker_threads.is_some() { "worker_threads" } else { WORKERS_VARIABLE };
         Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             format!("{source} must be a number from 1 to {MAX_WORKERS}"),
@@ -428,6 +430,7 @@ impl Builder {
             recorder,
             traces,
             records: self.task_records || self.debug_endpoint || is_debugged,
+            roots_work: self.block_on_runs_tasks,
             hooks: Hooks { recorded: recorder.min(JOB_EVENTS), ..self.hooks.clone() },
         })
     }

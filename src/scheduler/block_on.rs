@@ -1,19 +1,22 @@
-//! `block_on`: the calling thread is a worker while its future waits.
+//! `block_on`: the calling thread waits for its future on its park token, or works meanwhile.
 //!
-//! The thread takes a guest slot and runs the ordinary loop with the future as its root. What the
-//! future wakes or spawns lands in this thread's own queue, and its own waker needs no system call
-//! when the wake comes from a task on this thread. (tokio's root future is woken across threads each
-//! time: its users run `block_on(spawn(main))` to avoid that.)
+//! It works on a current-thread runtime, and where [`Builder::block_on_runs_tasks`] says so: it takes a guest slot
+//! and runs the ordinary loop with the future as its root. What the future wakes or spawns lands in this thread's own
+//! queue, and its own waker needs no system call when the wake comes from a task on this thread.
 //!
-//! Where the thread cannot or should not be a worker — no slot is free, or it is a blocking job that
-//! bridges into async code while the runtime has workers — it waits on its park token.
+//! Rejected: that always. A future stays on its thread, and a task that blocks there for something that the future
+//! does later never ends: `block_in_place(|| receiver.recv())` in a task, and the `send` in `main`. Nothing that a
+//! rescue could do helps, and with tokio, whose threads in `block_on` run no tasks, such programs end.
+//!
+//! [`Builder::block_on_runs_tasks`]: crate::runtime::Builder::block_on_runs_tasks
 
 use super::worker::{Root, Worker};
 use super::{Free, Guests, Shared, current};
 use crate::blocking::Spec;
 use crate::primitive::atomic::{AtomicBool, Ordering::*};
-use crate::primitive::{Arc, deque, explore, thread};
+use crate::primitive::{Arc, clock, deque, explore, thread};
 use crate::task::{Runnable, budget};
+use crate::util::patience::Patience;
 use std::any::Any;
 use std::future::Future;
 use std::ops::ControlFlow;
@@ -68,7 +71,7 @@ impl RootWaker {
         self.is_set() && self.woken.swap(false, AcqRel)
     }
 
-    fn is_set(&self) -> bool {
+    pub(super) fn is_set(&self) -> bool {
         // Relaxed: set by this thread, or followed by an unpark of it.
         self.woken.load(Relaxed)
     }
@@ -191,8 +194,8 @@ impl Shared {
         }
         let _entered = current::enter(self.clone());
         let mut future = pin!(future);
-        let alone = self.rescue.are_roots_alone();
-        if share == Share::Work && !alone || self.workers == 0 {
+        let works = self.rescue.settings.roots_work && !self.rescue.are_roots_alone();
+        if share == Share::Work && works || self.workers == 0 {
             if let Some(output) = self.work_on(future.as_mut()) {
                 return output;
             }
@@ -229,8 +232,12 @@ impl Shared {
         if !self.doom.tell(Arc::downgrade(&flag)) {
             flag.wake_by_ref();
         }
+        let patience = Patience::new(self.hooks.spin);
         loop {
-            if flag.take() {
+            if flag.is_set() {
+                // First: a paused clock sees that it is held, or the flag.
+                let _held = self.hold_clock_here();
+                flag.take();
                 if let Some(cause) = self.doom.cause() {
                     panic!("{cause}");
                 }
@@ -246,10 +253,13 @@ impl Shared {
                     return output;
                 }
             }
+            let since = clock::now();
+            let looked_on = patience.look_on(since, || flag.is_set());
             // The future may have woken itself, and used up the token: it may park this thread, too.
-            if !flag.is_set() {
+            if !looked_on && !flag.is_set() {
                 thread::park();
             }
+            patience.learn(clock::now().duration_since(since), flag.is_set());
         }
     }
 
@@ -265,7 +275,7 @@ impl Shared {
     /// Lets this runtime's tasks go on while the calling worker blocks: another thread takes a guest
     /// slot until the result is dropped. `None` if there is no slot or no thread.
     fn stand_in(self: &Arc<Self>) -> Option<Stop> {
-        let guest = Guest::new(self)?;
+        let guest = Guest::new(self).or_else(|| Guest::spare(self))?;
         let flag = RootWaker::new(Reach::Seat(self.clone(), guest.seat));
         flag.take();
         guest.run_elsewhere("stand-in of a task that blocks", StandIn(flag.clone()));

@@ -45,6 +45,12 @@ impl Doom {
         self.state.lock().cause.clone()
     }
 
+    /// Whether a `block_on` is about to poll its future: for the paused clock.
+    pub(super) fn is_a_root_woken(&self) -> bool {
+        let roots = &self.state.lock().roots;
+        roots.iter().filter_map(Weak::upgrade).any(|root| root.is_set())
+    }
+
     /// Has `root` woken when the runtime ends so. `false`: it has.
     pub(super) fn tell(&self, root: Weak<RootWaker>) -> bool {
         let mut state = self.state.lock();

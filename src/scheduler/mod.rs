@@ -12,6 +12,7 @@ mod hooks;
 mod idle;
 mod jobs;
 mod monitor;
+mod outside;
 mod pace;
 mod park;
 mod processes;
@@ -41,9 +42,10 @@ pub(crate) use hooks::Hooks;
 #[allow(unused_imports)]
 pub use idle::{Asleep, Idle, Search};
 pub use monitor::{Activity, SlowPoll, Subject};
+#[allow(unused_imports)] // only worker processes have them
+pub(crate) use outside::outside;
 #[allow(unused_imports)]
 pub use park::{Blocking, Parker, Unpark};
-#[allow(unused_imports)] // only worker processes have them
 pub(crate) use processes::{Counts, ProcessPools, Processes};
 pub use processes::{OffloadJob, OffloadMetrics};
 #[allow(unused_imports)]
@@ -76,9 +78,9 @@ use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::Weak;
 use std::{fmt, io};
 
-/// Slots for threads that become workers for a while: `block_on` callers and stand-ins for workers in
-/// `block_in_place`. Those who find none free wait on their park token instead.
-const GUESTS: usize = 8;
+/// Slots for threads that become workers for a while: stand-ins for workers in `block_in_place`, and `block_on`
+/// callers that run tasks. When none is free, stand-ins take those for stuck workers, and the callers just wait.
+const GUESTS: usize = 64;
 /// In a model, where every slot is more to explore.
 const GUESTS_OF_A_MODEL: usize = 1;
 
@@ -112,7 +114,7 @@ pub struct Shared {
     /// The runtime shuts down: no task is accepted, and workers end when the last is gone.
     closed: AtomicBool,
     /// Blocking jobs that must end before a paused clock may jump.
-    holding_clock: Mutex<usize>,
+    holding_clock: Mutex<time::Holding>,
     doom: Doom,
     /// Whether a record is kept of each task.
     recorded: bool,
@@ -211,7 +213,7 @@ impl Shared {
             hooks,
             registry: Registry::new(seats + homes),
             closed: AtomicBool::new(false),
-            holding_clock: Mutex::new(0),
+            holding_clock: Mutex::new(time::Holding::default()),
             doom: Doom::new(),
             recorded,
             recorder,

@@ -58,6 +58,8 @@ pub(crate) struct Settings {
     pub(crate) traces: Option<Writer>,
     /// Whether a record is kept of each task.
     pub(crate) records: bool,
+    /// Whether a thread in `block_on` runs tasks.
+    pub(crate) roots_work: bool,
     pub(crate) hooks: Hooks,
 }
 
@@ -72,6 +74,7 @@ impl Settings {
             recorder: 0,
             traces: None,
             records: false,
+            roots_work: false,
             hooks: Hooks::default(),
         }
     }
@@ -233,6 +236,8 @@ impl Default for Balance {
 impl Shared {
     /// Takes the slot of a worker that is stuck in poll `poll`. `None`: it is not any more.
     pub(super) fn seize(&self, seat: usize, poll: u64) -> Option<()> {
+        // A paused clock does not see what is on its way from one to the other.
+        let _held = self.hold_clock_here();
         let slot = &self.slots[seat];
         let is_task = slot.current.get().is_some();
         // Relaxed: written by the owner before its first poll, which `poll` comes after.

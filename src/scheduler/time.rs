@@ -4,6 +4,7 @@ use super::idle::{Asleep, Search};
 use super::tend::Wheels;
 use super::{Shared, Worker, current};
 use crate::primitive::atomic::Ordering::*;
+use crate::primitive::in_model;
 use crate::task::is_last_poll;
 use crate::timer::{Entry, Polled};
 use crate::util::note;
@@ -75,42 +76,72 @@ impl Shared {
     pub(crate) fn hold_clock(&self) -> bool {
         let paused = self.driver.clock().is_paused();
         if paused {
-            *self.holding_clock.lock() += 1;
+            self.holding_clock.lock().begin();
         }
         paused
     }
 
     /// A blocking job that held the clock has ended, and its joiner has been woken.
     pub(crate) fn release_clock(&self) {
-        *self.holding_clock.lock() -= 1;
-        self.unpark_all();
+        self.holding_clock.lock().now -= 1;
+        self.ask_again();
+    }
+
+    /// As [`hold_clock`](Self::hold_clock), until it is dropped, whether or not the clock is paused yet: for what no
+    /// worker has, and what is no job.
+    pub(super) fn hold_clock_here(&self) -> ClockHold<'_> {
+        let counts = !in_model() || self.driver.clock().is_paused();
+        if counts {
+            self.holding_clock.lock().begin();
+        }
+        ClockHold(counts.then_some(self))
     }
 
     /// With every worker asleep and the clock paused, nothing happens any more until the clock reaches
     /// the next timer: moves it there. The caller, which was asleep, is then awake and fires what is due.
     ///
-    /// Whoever falls asleep asks, so the last one does. One at a time, and it is awake before anything
-    /// fires: whoever asks meanwhile finds it so, instead of moving the clock on to the timer after
-    /// those that are being fired.
-    pub(super) fn jump(&self, asleep: Asleep) -> Result<Option<Search>, Asleep> {
-        let holding = self.holding_clock.lock();
-        if *holding > 0 || !self.is_quiet() {
-            return Err(asleep);
-        }
-        match self.driver.timers.earliest() {
-            Some(next) if self.driver.clock().advance_to(next) => Ok(self.idle.wake(asleep)),
-            _ => Err(asleep),
+    /// Whoever falls asleep asks, so the last one does; where there is a poller, with the turn, or whoever has that
+    /// in its stead. `look` looks there, and says whether the caller still has nothing to do.
+    ///
+    /// One at a time moves it, and is awake before anything fires: whoever asks meanwhile finds it so, instead of
+    /// moving the clock on to the timer after those that are being fired.
+    ///
+    /// A worker that announces its sleep and then finds work counts as asleep in between. But then it, or another
+    /// that is awake, goes on to poll that work; so two looks with no poll from before the first to after the second
+    /// prove that there is none. The poller is looked at between them: what a poll has made ready, it shows.
+    pub(super) fn jump(
+        &self,
+        asleep: Asleep,
+        mut look: impl FnMut() -> bool,
+    ) -> Result<Option<Search>, Asleep> {
+        loop {
+            let steps = self.steps(&self.holding_clock.lock());
+            if !self.all_asleep() || !look() {
+                return Err(asleep);
+            }
+            let holding = self.holding_clock.lock();
+            let quiet = holding.now == 0 && !self.has_work() && self.all_asleep();
+            let quiet = quiet && !self.doom.is_a_root_woken();
+            if self.steps(&holding) != steps {
+                // Whoever has been awake may have called us to the poller since, and that call is spent.
+                continue;
+            }
+            if !quiet {
+                return Err(asleep);
+            }
+            return match self.driver.timers.earliest() {
+                Some(next) if self.driver.clock().advance_to(next) => Ok(self.idle.wake(asleep)),
+                _ => Err(asleep),
+            };
         }
     }
 
-    /// Whether nobody does anything, nor is about to.
-    fn is_quiet(&self) -> bool {
-        // A worker that announces its sleep and then finds work counts as asleep in between. But then
-        // it, or another that is awake, goes on to poll that work; so two looks with no poll from
-        // before the first to after the second prove that there is none.
-        let polls = self.polls();
-        let quiet = self.all_asleep() && !self.has_work() && self.all_asleep();
-        quiet && self.polls() == polls
+    /// Somebody has left, with all that it had on its way, and was perhaps the last that was awake: those who have
+    /// asked before ask again.
+    pub(super) fn ask_again(&self) {
+        if self.driver.clock().is_paused() {
+            self.unpark_all();
+        }
     }
 
     fn all_asleep(&self) -> bool {
@@ -118,13 +149,44 @@ impl Shared {
         // Relaxed: a slot whose owner has just left has no work either.
         let mut owned = slots.filter(|(_, slot)| slot.owned.load(Relaxed));
         self.idle.all_asleep(owned.clone().map(|(seat, _)| seat))
-            // The waker of a root leaves a token and no work; on its own thread not even that, but then it looks
-            // itself, before it asks.
+            // The waker of a root leaves a token and no work. On its own thread not even that, but then it has the
+            // turn: nobody else asks before it is awake, and itself it looks.
             && owned.all(|(_, slot)| !slot.parker.has_token())
     }
 
-    fn polls(&self) -> u64 {
-        self.slots.iter().map(|slot| slot.counters.polls.get()).sum()
+    /// Counts polls of tasks, wake-ups, without which no worker polls a root, and what has held the clock, as the polls
+    /// of other roots do.
+    fn steps(&self, holding: &Holding) -> u64 {
+        let counters = self.slots.iter().map(|slot| &slot.counters);
+        let steps = counters.map(|counters| counters.polls.get() + counters.unparks.get());
+        holding.ever + steps.sum::<u64>()
+    }
+}
+
+/// What keeps a paused clock from jumping: how many things now, and were there ever.
+#[derive(Default)]
+pub(super) struct Holding {
+    now: usize,
+    ever: u64,
+}
+
+impl Holding {
+    fn begin(&mut self) {
+        self.now += 1;
+        self.ever += 1;
+    }
+}
+
+/// One of them.
+#[must_use]
+pub(super) struct ClockHold<'a>(Option<&'a Shared>);
+
+impl Drop for ClockHold<'_> {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0 {
+            shared.holding_clock.lock().now -= 1;
+            shared.ask_again();
+        }
     }
 }
 

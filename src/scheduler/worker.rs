@@ -218,9 +218,10 @@ impl Worker {
             }
         }
         self.record(Event::Idle, 0);
-        self.slot().owned.store(false, Relaxed);
         self.hand_over();
         self.shared().tenders.untend(self.seat, self.shared());
+        self.slot().owned.store(false, Relaxed);
+        self.shared().ask_again();
         // A guest may have ended the last task.
         let _ = self.shared().has_ended();
         // Not dropped: the loop may run inside a `Drop` during an unwinding that began outside of it.

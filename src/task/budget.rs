@@ -145,6 +145,13 @@ pub(crate) fn with_budget<R>(poll: impl FnOnce() -> R) -> R {
     with_poll(None, None, poll)
 }
 
+/// Runs `poll`, of what limits a future that has just been polled: one that has used up the whole budget must not
+/// keep its own limit from being looked at. `had` is what [`has_remaining`] said before the future.
+#[inline]
+pub(crate) fn for_limit<R>(had: bool, poll: impl FnOnce() -> R) -> R {
+    if had && !has_remaining() { without_budget(poll) } else { poll() }
+}
+
 /// Runs `poll` without a budget: for code that must not be interrupted by it.
 #[inline]
 pub(crate) fn without_budget<R>(poll: impl FnOnce() -> R) -> R {

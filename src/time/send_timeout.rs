@@ -12,10 +12,6 @@ impl<T> Sender<T> {
     ///
     /// The value, if the time is over first, or the receiver is closed or dropped.
     ///
-    /// # Panics
-    ///
-    /// When it has to wait outside a runtime.
-    ///
     /// # Cancel safety
     ///
     /// Dropping the future drops the value, which then was not sent.

@@ -16,8 +16,8 @@ use std::time::Duration;
 pin_project! {
     /// Ends at an instant. Made by [`sleep`] and [`sleep_until`].
     ///
-    /// It is set when it is first polled and not before, by the runtime that polls it. [`reset`] gives
-    /// it another deadline without allocating.
+    /// It is set when it is first polled and not before, by the runtime that polls it; outside of runtimes a thread
+    /// of the process, which the first such poll starts. [`reset`] gives it another deadline without allocating.
     ///
     /// # Cancel safety
     ///
@@ -25,7 +25,7 @@ pin_project! {
     ///
     /// # Panics
     ///
-    /// When polled outside a runtime, or after the runtime was shut down.
+    /// When polled in a runtime that was shut down.
     ///
     /// [`reset`]: Sleep::reset
     #[must_use = "a sleep does nothing unless it is polled"]
@@ -41,10 +41,6 @@ pin_project! {
 /// the same 33 µs.
 ///
 /// A duration too long for the clock waits for decades.
-///
-/// # Panics
-///
-/// When polled outside a runtime.
 ///
 /// # Examples
 ///
@@ -90,10 +86,9 @@ impl Sleep {
         if this.entry.when() == UNSET {
             return;
         }
-        scheduler::with_runtime(|runtime| match runtime {
-            Some(runtime) => runtime.reset_timer(this.entry, tick(runtime, deadline)),
-            // Nobody is near whose clock could tell the tick; the next poll sets it again.
-            None => this.entry.cancel(),
+        scheduler::with_runtime(|runtime| {
+            let runtime = or_outside(runtime);
+            runtime.reset_timer(this.entry, tick(runtime, deadline));
         });
     }
 
@@ -101,9 +96,7 @@ impl Sleep {
     pub(super) fn poll_elapsed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         scheduler::with_runtime(|runtime| {
-            let Some(runtime) = runtime else {
-                panic!("a timer was polled outside a reiver runtime: {OUTSIDE}")
-            };
+            let runtime = or_outside(runtime);
             if this.entry.when() == UNSET {
                 let when = tick(runtime, Instant::from_std((*this.deadline).into()));
                 runtime.reset_timer(this.entry.as_mut(), when);
@@ -116,8 +109,13 @@ impl Sleep {
 /// What the timer of a sleep that has not been polled is set to.
 const UNSET: u64 = LAST;
 
-const OUTSIDE: &str = "await it inside `Runtime::block_on`, a spawned task or `#[reiver::main]`, or hold \
-                       the guard of `Runtime::enter` while polling";
+/// The runtime here, or the one of timers that are polled outside of all.
+fn or_outside<'a>(runtime: Option<&'a Arc<Shared>>) -> &'a Arc<Shared> {
+    match runtime {
+        Some(runtime) => runtime,
+        None => scheduler::outside(),
+    }
+}
 
 fn tick(runtime: &Arc<Shared>, deadline: Instant) -> u64 {
     let clock = runtime.driver.clock();

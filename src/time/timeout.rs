@@ -39,10 +39,6 @@ pin_project! {
 ///
 /// [`Elapsed`], if the time is over first. The future is dropped with the `Timeout`.
 ///
-/// # Panics
-///
-/// When the future has to wait outside a runtime.
-///
 /// # Cancel safety
 ///
 /// That of the future.
@@ -100,12 +96,7 @@ impl<F: Future> Future for Timeout<F> {
             this.limit.set(Limit::At { sleep });
         }
         let LimitProjection::At { sleep } = this.limit.project() else { unreachable!("set above") };
-        // A future that used up the whole budget must not keep its own limit from being looked at.
-        let elapsed = match had_budget && !budget::has_remaining() {
-            true => budget::without_budget(|| sleep.poll(cx)),
-            false => sleep.poll(cx),
-        };
-        elapsed.map(|()| Err(Elapsed(())))
+        budget::for_limit(had_budget, || sleep.poll(cx)).map(|()| Err(Elapsed(())))
     }
 }
 

@@ -77,7 +77,8 @@ impl Entry {
     }
 
     /// Takes it out of its wheel, if it is in one.
-    pub fn cancel(self: Pin<&mut Self>) {
+    #[cfg(test)]
+    pub(super) fn cancel(self: Pin<&mut Self>) {
         drop(self.unlink());
     }
 

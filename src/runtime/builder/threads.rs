@@ -59,6 +59,27 @@ impl Builder {
         self
     }
 
+    /// Whether threads in [`Runtime::block_on`](crate::runtime::Runtime::block_on) run tasks while their futures wait,
+    /// as the one of a current-thread runtime always does. By default not.
+    ///
+    /// What the future spawns and wakes stays near then: a round trip between it and a task takes 0.3 µs of CPU time,
+    /// and not several. But a future stays on its thread: if a task blocks that thread, the future waits for it, and
+    /// if the task waits for the future, both do for ever. (Once a task has blocked such a thread for some
+    /// milliseconds, they run no more tasks.)
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let mut builder = reiver::runtime::Builder::new_multi_thread();
+    /// let runtime = builder.worker_threads(2).block_on_runs_tasks(true).build()?;
+    /// assert_eq!(runtime.block_on(async { reiver::spawn(async { 6 * 7 }).await }).unwrap(), 42);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn block_on_runs_tasks(&mut self, on: bool) -> &mut Self {
+        self.block_on_runs_tasks = on;
+        self
+    }
+
     /// Called on each of the runtime's threads when it starts, inside the runtime's context. A panic in
     /// it aborts the process.
     pub fn on_thread_start<F: Fn() + Send + Sync + 'static>(&mut self, f: F) -> &mut Self {

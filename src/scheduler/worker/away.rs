@@ -29,31 +29,25 @@ impl Worker {
     /// With nothing to do anywhere: sleeps until there is. See `README.md`, "Sleeping and waking".
     fn sleep(&self, root: &mut dyn Root) {
         let shared = self.shared();
-        let mut asleep =
-            match shared.idle.sleep(self.seat, self.search.take(), || shared.has_work()) {
-                Ok(asleep) => asleep,
-                Err(search) => {
-                    self.search.set(Some(search));
-                    // What was seen may be in the middle of being taken.
-                    spin_loop();
-                    return;
-                }
-            };
+        let asleep = match shared.idle.sleep(self.seat, self.search.take(), || shared.has_work()) {
+            Ok(asleep) => asleep,
+            Err(search) => {
+                self.search.set(Some(search));
+                // What was seen may be in the middle of being taken.
+                spin_loop();
+                return;
+            }
+        };
         let since = clock::now();
         let busy = since.duration_since(self.looked.get());
         self.slot().counters.busy_ns.add(busy.as_nanos() as u64);
         self.slot().counters.parks.add(1);
         self.record(Event::Park, 0);
         let parker = &self.slot().parker;
-        if !self.patience.look_on(since, || parker.has_token()) {
-            asleep = match self.block(asleep, root) {
-                Ok(asleep) => asleep,
-                Err(search) => return self.awake(search),
-            };
-        }
+        let looked_on = self.patience.look_on(since, || parker.has_token());
+        let search = if looked_on { shared.idle.wake(asleep) } else { self.block(asleep, root) };
         let called = parker.has_token();
-        let search = shared.idle.wake(asleep);
-        // Only now: without a token a sleeper looks as if nobody had called it (`time.rs`).
+        // Only now, awake: without a token a sleeper looks as if nobody had called it (`time.rs`).
         parker.take_token();
         self.awake(search);
         // A thief that is called now and then is no reason to burn a core.
@@ -61,9 +55,8 @@ impl Worker {
         self.patience.learn(self.looked.get().duration_since(since), from_outside);
     }
 
-    /// Blocks until something happens, in the poller if nobody else does. `Err`: the clock is paused, and
-    /// was moved.
-    fn block(&self, mut asleep: Asleep, root: &mut dyn Root) -> Result<Asleep, Option<Search>> {
+    /// Blocks until something happens, in the poller if nobody else does, and is awake then.
+    fn block(&self, mut asleep: Asleep, root: &mut dyn Root) -> Option<Search> {
         let shared = self.shared();
         // Both after the fence in `Idle::sleep`: who leaves the turn for good either sees us asleep, or
         // we get it; who puts a timer into this wheel from outside either sees us asleep, or we see
@@ -71,25 +64,33 @@ impl Worker {
         let mut turn = self.try_turn();
         let mut timeout = shared.driver.until_next(self.seat).map(|next| next.max(self.nap.get()));
         if shared.driver.clock().is_paused() {
-            // What is ready now comes before what is due later.
-            turn.iter_mut().for_each(|turn| turn.run(Some(Duration::ZERO)));
-            if root.is_woken() {
-                return Ok(asleep);
+            if turn.is_none() && shared.driver.reactor.is_open() {
+                // Who has the turn may be about to tell of what is ready. It is called to move the clock itself.
+                shared.driver.notify();
+            } else {
+                // What is ready now comes before what is due later.
+                let look = || {
+                    turn.iter_mut().for_each(|turn| turn.run(Some(Duration::ZERO)));
+                    !root.is_woken()
+                };
+                asleep = match shared.jump(asleep, look) {
+                    Err(asleep) => asleep,
+                    Ok(search) => {
+                        drop(turn);
+                        shared.driver.expire_all(shared.slots.len());
+                        return search;
+                    }
+                };
             }
-            asleep = match shared.jump(asleep) {
-                Err(asleep) => asleep,
-                Ok(search) => {
-                    drop(turn);
-                    shared.driver.expire_all(shared.slots.len());
-                    return Err(search);
-                }
-            };
+            if root.is_woken() {
+                return shared.idle.wake(asleep);
+            }
             if !self.deque.is_empty() {
                 timeout = Some(Duration::ZERO);
             }
         }
-        match turn {
-            Some(mut turn) => {
+        match &mut turn {
+            Some(turn) => {
                 self.record(Event::Wait, 0);
                 self.slot().parker.block_in_poller(|blocking| match blocking {
                     Blocking::Yes => turn.run(timeout),
@@ -98,7 +99,8 @@ impl Worker {
             }
             None => self.slot().parker.block(timeout),
         }
-        Ok(asleep)
+        // Before the turn is given back: a root that the poller has woken leaves no other trace (`time.rs`).
+        shared.idle.wake(asleep)
     }
 
     /// After a sleep.
