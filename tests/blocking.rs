@@ -355,3 +355,33 @@ fn jobs_of_a_pool_hold_a_paused_clock() {
         reiver::time::sleep(hour).await;
     });
 }
+
+#[test]
+fn a_submitted_job_is_from_where_it_was_submitted() {
+    let runtime = Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let (door, closed) = mpsc::channel::<()>();
+        let closed = Arc::new(std::sync::Mutex::new(closed));
+        let job = || {
+            let closed = closed.clone();
+            move || drop(closed.lock().unwrap().recv())
+        };
+        let pool = Pool::builder().build();
+        let submitted = [task::submit_blocking(job()).await, pool.submit(job()).await];
+        let run = reiver::spawn({
+            let (pool, job) = (pool.clone(), job());
+            async move { pool.run(job).await.unwrap() }
+        });
+        while pool.jobs().len() < 2 || Handle::current().blocking_jobs().is_empty() {
+            task::yield_now().await;
+        }
+        for job in Handle::current().blocking_jobs().iter().chain(&pool.jobs()) {
+            assert!(job.task().location().file().ends_with("tests/blocking.rs"), "{job:?}");
+        }
+        drop(door);
+        for job in submitted {
+            job.await.unwrap();
+        }
+        run.await.unwrap();
+    });
+}

@@ -7,7 +7,7 @@ use reiver::task::{
     scope, yield_now,
 };
 use reiver::time::{Duration, Instant, sleep, timeout};
-use std::future::pending;
+use std::future::{Future, pending};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -612,5 +612,51 @@ fn a_handle_can_end_its_task() {
         assert!(timeout(SECOND / 2, &mut handle).await.is_err());
         assert!(!handle.is_finished());
         assert_eq!(handle.detach().await.unwrap(), 1);
+    });
+}
+
+/// A body that always finds something to do keeps neither its scope's deadline from being looked at, nor a failure of
+/// a child.
+#[test]
+fn a_body_that_never_waits_is_ended_too() {
+    let busy = async |_: &Group<&str>| {
+        loop {
+            task::consume_budget().await;
+        }
+    };
+    for workers in [1, 2] {
+        let runtime = Builder::new_multi_thread().worker_threads(workers).build().unwrap();
+        runtime.block_on(async {
+            let limited = Group::builder().timeout(Duration::from_millis(20));
+            let result: Result<(), _> = limited.run(async |group| busy(&group).await).await;
+            assert!(matches!(result.unwrap_err().failures(), [Failure::Deadline]));
+            let result: Result<(), _> = scope(async |group: Group<&str>| {
+                drop(group.spawn(async { Err::<(), _>("a child's") }));
+                busy(&group).await
+            })
+            .await;
+            assert!(matches!(result.unwrap_err().failures(), [Failure::Error("a child's")]));
+        });
+    }
+}
+
+#[test]
+fn waiting_for_an_output_that_was_taken_says_so_and_keeps_the_others() {
+    let runtime = Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let mut tasks = vec![reiver::spawn(async { 1 }), reiver::spawn(async { 2 })];
+        assert_eq!((&mut tasks[1]).await.unwrap(), 2);
+        for when in [When::All, When::FirstCompleted, When::FirstError] {
+            let mut waits = Box::pin(task::wait(&mut tasks, when));
+            let polled = std::future::poll_fn(|cx| {
+                let poll = std::panic::AssertUnwindSafe(|| waits.as_mut().poll(cx).is_ready());
+                std::task::Poll::Ready(std::panic::catch_unwind(poll))
+            });
+            let panic = *polled.await.unwrap_err().downcast::<&str>().unwrap();
+            assert!(panic.contains("after it gave the output"), "{panic}");
+            drop(waits);
+            assert_eq!(tasks.len(), 2);
+        }
+        assert_eq!(tasks.remove(0).await.unwrap(), 1);
     });
 }

@@ -133,3 +133,39 @@ fn listeners_intervals_signals_and_directories() {
         });
     }
 }
+
+/// While another receiver clones a value, the stream waits as a task does, and its thread goes on. Values need not be
+/// `Sync`.
+#[test]
+fn a_broadcast_stream_never_blocks_its_thread() {
+    use std::cell::Cell;
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use std::sync::{Arc, mpsc as std_mpsc};
+
+    static BEGUN: AtomicBool = AtomicBool::new(false);
+
+    struct Slow(Arc<std::sync::Mutex<std_mpsc::Receiver<()>>>, Cell<u8>);
+
+    impl Clone for Slow {
+        fn clone(&self) -> Self {
+            BEGUN.store(true, SeqCst);
+            let _ = self.0.lock().unwrap().recv();
+            Self(self.0.clone(), self.1.clone())
+        }
+    }
+
+    let runtime = Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let (door, closed) = std_mpsc::channel();
+        let (sender, mut other) = broadcast::channel(2);
+        let mut stream = BroadcastStream::new(sender.subscribe());
+        assert!(sender.send(Slow(Arc::new(closed.into()), Cell::new(7))).is_ok());
+        let cloning = std::thread::spawn(move || other.try_recv().map(|value| value.1.get()));
+        while !BEGUN.load(SeqCst) {
+            std::thread::yield_now();
+        }
+        let next = async { stream.next().await.unwrap().unwrap().1.get() };
+        assert_eq!(reiver::join!(biased; next, async { drop(door) }).0, 7);
+        assert_eq!(cloning.join().unwrap().unwrap(), 7);
+    });
+}

@@ -3,7 +3,7 @@
 use super::ambient::Ambient;
 use super::{Failure, Group, GroupError, Phase};
 use crate::sync::CancellationToken;
-use crate::task::{AbortHandle, JoinHandle, TaskInfo};
+use crate::task::{AbortHandle, JoinHandle, TaskInfo, budget};
 use crate::time::{Instant, Sleep, sleep, sleep_until};
 use crate::util::note::{self, WaitKind};
 use std::future::{Future, poll_fn};
@@ -125,6 +125,9 @@ async fn asked(token: &CancellationToken) {
     token.cancelled().await;
 }
 
+/// How many tasks that have ended one poll takes.
+const MOST: usize = 64;
+
 struct Driver<E: Send + 'static, T> {
     group: Group<E>,
     value: Option<T>,
@@ -152,9 +155,10 @@ impl<E: Send + 'static, T> Driver<E, T> {
         &mut self,
         cx: &mut Context<'_>,
         mut body: Pin<&mut Option<B>>,
-        mut timer: Pin<&mut Option<Sleep>>,
+        timer: Pin<&mut Option<Sleep>>,
         asked: Pin<&mut impl Future<Output = ()>>,
     ) -> Poll<()> {
+        let had_budget = budget::has_remaining();
         if let Some(Poll::Ready(result)) = body.as_mut().as_pin_mut().map(|body| body.poll(cx)) {
             body.set(None);
             match result {
@@ -163,6 +167,24 @@ impl<E: Send + 'static, T> Driver<E, T> {
             }
         }
         self.take_ended(cx);
+        budget::for_limit(had_budget, || self.look_at_limits(cx, body.as_mut(), timer, asked));
+        if self.close(body.is_none()) {
+            return Poll::Ready(());
+        }
+        if body.is_none() {
+            note::wait_at(WaitKind::Tasks, &*self.group.0);
+        }
+        Poll::Pending
+    }
+
+    /// Asks body and tasks to stop when it is time, and drops them when their grace is over.
+    fn look_at_limits<B>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut body: Pin<&mut Option<B>>,
+        mut timer: Pin<&mut Option<Sleep>>,
+        asked: Pin<&mut impl Future<Output = ()>>,
+    ) {
         if !self.asked {
             if timer.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(cx).is_ready()) {
                 self.fail(Failure::Deadline);
@@ -181,18 +203,16 @@ impl<E: Send + 'static, T> Driver<E, T> {
                 self.take_ended(cx);
             }
         }
-        if self.close(body.is_none()) {
-            return Poll::Ready(());
-        }
-        if body.is_none() {
-            note::wait_at(WaitKind::Tasks, &*self.group.0);
-        }
-        Poll::Pending
     }
 
     /// Looks after the tasks that have ended, and leaves the waker for the next.
     fn take_ended(&mut self, cx: &mut Context<'_>) {
-        while let Poll::Ready(end) = self.group.0.ends.poll(cx) {
+        for taken in 0.. {
+            if taken == MOST {
+                // Tasks end as fast as they are taken; the scope's limits are to be looked at, too.
+                return cx.waker().wake_by_ref();
+            }
+            let Poll::Ready(end) = self.group.0.ends.poll(cx) else { return };
             let mut task = self.group.0.state.lock().members.redeem(end);
             match output(&mut task) {
                 Ok(Ok(())) => {}

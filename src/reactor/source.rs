@@ -184,10 +184,12 @@ impl Source {
     fn wake(&self, generation: u32, ready: Ready) {
         let mut batch = WakeBatch::new();
         let mut most = usize::MAX;
-        while most > 0 {
-            let left = self.collect(generation, ready, &mut batch, most);
-            batch.wake();
-            most = left;
+        loop {
+            most = self.collect(generation, ready, &mut batch, most);
+            if most == 0 {
+                return batch.wake();
+            }
+            batch.make_room();
         }
     }
 

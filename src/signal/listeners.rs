@@ -129,10 +129,10 @@ impl Listeners {
             }
             let done = at >= table.entries.len();
             drop(table);
-            batch.wake();
             if done {
-                return;
+                return batch.wake();
             }
+            batch.make_room();
         }
     }
 }

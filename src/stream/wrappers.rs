@@ -205,19 +205,19 @@ pub struct BroadcastStream<T>(
     Place<broadcast::Receiver<T>, Result<T, broadcast::error::RecvError>>,
 );
 
-impl<T: Clone + Send + Sync + 'static> BroadcastStream<T> {
+impl<T: Clone + Send + 'static> BroadcastStream<T> {
     /// Wraps it.
     pub fn new(receiver: broadcast::Receiver<T>) -> Self {
         Self(Place::Here(receiver))
     }
 }
 
-impl<T: Clone + Send + Sync + 'static> Stream for BroadcastStream<T> {
+impl<T: Clone + Send + 'static> Stream for BroadcastStream<T> {
     type Item = Result<T, BroadcastStreamRecvError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         use broadcast::error::{RecvError, TryRecvError};
-        let now = |receiver: &mut broadcast::Receiver<T>| match receiver.try_recv() {
+        let now = |receiver: &mut broadcast::Receiver<T>| match receiver.try_take()? {
             Ok(value) => Some(Ok(value)),
             Err(TryRecvError::Lagged(missed)) => Some(Err(RecvError::Lagged(missed))),
             Err(TryRecvError::Closed) => Some(Err(RecvError::Closed)),

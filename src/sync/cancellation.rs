@@ -5,13 +5,18 @@
 //! of a token whose own handles are gone, and a tree is freed from its leaves.
 //!
 //! *No child is missed.* A child is entered into the list, or is born cancelled, under the list's lock.
-//! A canceller sets the flag, then takes the list under the lock. If the child came first, the list
+//! A canceller sets the flag, then reads the list under the lock. If the child came first, the list
 //! has it; if the canceller did, the lock shows the flag to the child's maker.
+//!
+//! *Who hears of a request finds all below cancelled*, and so does who has called `cancel`, also a second time: flags
+//! first, the whole tree; then the lists are emptied; then waiters are told. A list that a second canceller finds empty
+//! belongs to a tree whose flags are set.
 
 use super::blocking::block_on;
 use super::{Notify, spend_budget};
 use crate::primitive::atomic::{AtomicBool, Ordering::*};
 use crate::primitive::{Arc, Mutex};
+use crate::task::budget;
 use crate::util::note::WaitKind;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -89,16 +94,36 @@ impl CancellationToken {
 
     /// Asks everybody who has this token or one below it. Later calls change nothing.
     pub fn cancel(&self) {
-        let mut todo = vec![self.0.clone()];
-        while let Some(node) = todo.pop() {
-            // AcqRel: pairs with the Acquire in `is_cancelled`.
-            if node.cancelled.swap(true, AcqRel) {
-                continue;
+        /// The nodes whose waiters are yet to be told.
+        struct Untold(std::vec::IntoIter<Arc<Node>>);
+
+        impl Untold {
+            fn tell(&mut self) {
+                self.0.by_ref().for_each(|node| node.notify.notify_waiters());
             }
-            node.notify.notify_waiters();
-            let children = std::mem::take(&mut *node.children.lock());
-            todo.extend(children.iter().filter_map(Weak::upgrade));
         }
+
+        impl Drop for Untold {
+            fn drop(&mut self) {
+                // Also when a waker panics.
+                self.tell();
+            }
+        }
+
+        let mut tree = vec![self.0.clone()];
+        let mut asked = Vec::new();
+        let mut at = 0;
+        while let Some(node) = tree.get(at).cloned() {
+            at += 1;
+            // AcqRel: pairs with the Acquire in `is_cancelled`.
+            if !node.cancelled.swap(true, AcqRel) {
+                asked.push(node.clone());
+            }
+            tree.extend(node.children.lock().iter().filter_map(Weak::upgrade));
+        }
+        // All below each are cancelled: a list that is empty has nobody left to ask.
+        tree.iter().for_each(|node| drop(std::mem::take(&mut *node.children.lock())));
+        Untold(asked.into_iter()).tell();
     }
 
     /// Whether it was cancelled.
@@ -147,9 +172,14 @@ impl CancellationToken {
         }
         let mut future = pin!(future);
         let mut cancelled = pin!(self.cancelled());
-        poll_fn(|cx| match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending => cancelled.as_mut().poll(cx).map(|()| None),
+        poll_fn(|cx| {
+            let had_budget = budget::has_remaining();
+            match future.as_mut().poll(cx) {
+                Poll::Ready(output) => Poll::Ready(Some(output)),
+                Poll::Pending => {
+                    budget::for_limit(had_budget, || cancelled.as_mut().poll(cx)).map(|()| None)
+                }
+            }
         })
         .await
     }

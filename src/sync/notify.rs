@@ -142,7 +142,7 @@ impl Notify {
         let mut queue = self.queue.lock();
         while !self.deliver(&mut queue, &mut batch) {
             drop(queue);
-            batch.wake();
+            batch.make_room();
             queue = self.queue.lock();
         }
         self.unlock(queue);
@@ -162,7 +162,7 @@ impl Notify {
         while n > 0 {
             if !self.deliver(&mut queue, &mut batch) || !batch.has_room() {
                 drop(queue);
-                batch.wake();
+                batch.make_room();
                 queue = self.queue.lock();
             } else if queue.grant_front(PRESENT, &mut batch) {
                 n -= 1;
@@ -198,7 +198,7 @@ impl Notify {
                 break;
             }
             drop(queue);
-            batch.wake();
+            batch.make_room();
             queue = self.queue.lock();
         }
         let given = match grant {
@@ -262,7 +262,7 @@ impl Notify {
         } else {
             // Acquire: pairs with the AcqRel in `notify_waiters`.
             let word = self.word.load(Acquire);
-            calls(word) != this.calls || self.take_permit(word) || self.enqueue(listen, cx)
+            self.take_permit(word) || calls(word) != this.calls || self.enqueue(listen, cx)
         };
         if !ready {
             return Poll::Pending;
@@ -280,10 +280,10 @@ impl Notify {
         // First say that somebody waits, then look (one operation): a notification before it is
         // seen here, one after it sees QUEUED. Acquire: pairs with `notify` and `notify_waiters`.
         let word = self.word.fetch_or(QUEUED, Acquire);
-        let notified = if calls(word) != this.calls {
-            true
-        } else if word & PERMIT != 0 {
+        let notified = if word & PERMIT != 0 {
             self.word.fetch_and(!PERMIT, Acquire);
+            true
+        } else if calls(word) != this.calls {
             true
         } else {
             // SAFETY: a projection to a field that is never moved out of the pinned future.

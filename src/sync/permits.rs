@@ -162,6 +162,9 @@ impl Permits {
     #[inline]
     #[track_caller]
     pub(crate) fn release(&self, n: usize) -> Word {
+        if n > MAX_PERMITS {
+            too_many();
+        }
         // Release: pairs with the Acquire of whoever takes these permits.
         let before = Word(self.word.fetch_add(n * ONE, Release));
         if before.is_queued() || before.permits() + n > MAX_PERMITS {
@@ -175,8 +178,9 @@ impl Permits {
     #[track_caller]
     fn after_release(&self, before: Word, n: usize) {
         if before.permits() + n > MAX_PERMITS {
-            self.word.fetch_sub(n * ONE, Relaxed);
-            panic!("a semaphore holds at most {MAX_PERMITS} permits");
+            // Somebody may have taken some meanwhile.
+            self.forget(n);
+            too_many();
         }
         self.hand_out(self.queue.lock());
     }
@@ -211,7 +215,7 @@ impl Permits {
                 break;
             }
             drop(queue);
-            batch.wake();
+            batch.make_room();
             queue = self.queue.lock();
         }
         drop(queue);
@@ -231,7 +235,7 @@ impl Permits {
             };
             if !batch.has_room() {
                 drop(queue);
-                batch.wake();
+                batch.make_room();
                 queue = self.queue.lock();
                 continue;
             }
@@ -274,6 +278,12 @@ impl Permits {
         drop(queue);
         Poll::Ready(outcome)
     }
+}
+
+#[cold]
+#[track_caller]
+fn too_many() -> ! {
+    panic!("a semaphore holds at most {MAX_PERMITS} permits")
 }
 
 impl fmt::Debug for Permits {

@@ -38,8 +38,13 @@ impl TaskInfo {
     ///
     /// The task is alive.
     pub(super) unsafe fn of(task: NonNull<Header>) -> Self {
-        // SAFETY: the caller's; all of it is copied at once.
-        let header = unsafe { task.as_ref() };
+        // SAFETY: the caller's.
+        Self::new(unsafe { AbortHandle::of(task) })
+    }
+
+    /// The handle keeps the task's cell.
+    pub(super) fn new(handle: AbortHandle) -> Self {
+        let header = handle.header();
         let phase = header.state.phase();
         let reading = header.record().map(|record| record.read(phase));
         Self {
@@ -49,8 +54,7 @@ impl TaskInfo {
             phase,
             waiting: (phase == Phase::Waiting).then(|| Waiting::new(header.state.wait(), reading)),
             reading,
-            // SAFETY: the caller's.
-            handle: unsafe { AbortHandle::of(task) },
+            handle,
         }
     }
 

@@ -139,6 +139,14 @@ impl<T> JoinHandle<T> {
         self.register(waker) == JoinSlot::Pending
     }
 
+    /// # Panics
+    ///
+    /// If the output was taken: there is nothing to wait for.
+    #[track_caller]
+    pub(crate) fn assert_has_output(&self) {
+        assert!(!self.taken, "`JoinHandle` polled after it gave the output");
+    }
+
     /// Takes the output without waiting; `Pending` if it is not there, or no longer.
     pub(crate) fn take_output(&mut self) -> Poll<Result<T, JoinError>> {
         let mut output = Poll::Pending;
@@ -183,7 +191,7 @@ impl<T> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        assert!(!self.taken, "`JoinHandle` polled after it gave the output");
+        self.assert_has_output();
         let unit = ready!(budget::poll_proceed(cx));
         if !self.is_finished() && self.register(cx.waker()) == JoinSlot::Pending {
             note::wait(WaitKind::Join, self.id().number());
@@ -245,6 +253,10 @@ impl AbortHandle {
         // SAFETY: the caller's; the new reference is this handle's.
         unsafe { task.as_ref() }.state.retain();
         Self { task: TaskRef(task) }
+    }
+
+    pub(super) fn header(&self) -> &Header {
+        self.task.header()
     }
 
     /// As [`JoinHandle::abort`].

@@ -10,7 +10,7 @@
 
 use super::cell::Header;
 use super::state::{State, Wake};
-use super::{Id, Runnable, TaskInfo};
+use super::{AbortHandle, Id, Runnable, TaskInfo};
 use crate::primitive::{SpinLock, unique_block};
 use crate::util::list::List;
 use crate::util::pad::Pad;
@@ -142,20 +142,26 @@ impl Registry {
 
     /// Describes every live task. Each list is copied under its lock; tasks may come and go meanwhile.
     pub fn dump(&self) -> Vec<TaskInfo> {
-        let mut infos = Vec::new();
+        let mut tasks: Vec<AbortHandle> = Vec::new();
         for home in &self.homes {
-            let list = home.lock();
-            infos.reserve(list.len);
+            let mut list = home.lock();
+            while tasks.capacity() - tasks.len() < list.len {
+                // No memory is asked for under the lock, which spins.
+                let room = 2 * list.len;
+                drop(list);
+                tasks.reserve(room);
+                list = home.lock();
+            }
             let mut at = list.tasks.front();
             while let Some(task) = at {
-                // SAFETY: as in `close`.
+                // SAFETY: as in `abort_all`.
                 unsafe {
-                    infos.push(TaskInfo::of(task));
+                    tasks.push(AbortHandle::of(task));
                     at = list.tasks.after(task);
                 }
             }
         }
-        infos
+        tasks.into_iter().filter(|task| !task.is_finished()).map(TaskInfo::new).collect()
     }
 }
 

@@ -229,6 +229,10 @@ pub enum When {
 /// Waits for tasks without taking them over, as asyncio's `wait`: those that ended leave `tasks` and
 /// are returned in the order of their ends, the others stay there and go on.
 ///
+/// # Panics
+///
+/// If the output of one of `tasks` was taken already.
+///
 /// # Cancel safety
 ///
 /// Dropping the future puts all tasks back into `tasks`, those that have ended first. With
@@ -308,6 +312,8 @@ struct Lent<'a, T> {
 
 impl<'a, T> Lent<'a, T> {
     fn new(tasks: &'a mut Vec<JoinHandle<T>>) -> Self {
+        // Before any is taken.
+        tasks.iter().for_each(JoinHandle::assert_has_output);
         let mut members = Members::new();
         tasks.drain(..).for_each(|task| drop(members.insert(task)));
         Self { tasks, members, ended: Vec::new() }

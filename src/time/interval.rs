@@ -6,7 +6,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-/// What happens to ticks that were missed because the task was late.
+/// A tick that comes later than this, or than its period, is late. As tokio's: less is a busy machine.
+const LATE: Duration = Duration::from_millis(5);
+
+/// What happens to ticks that were missed because the task was late: by more than 5 ms, or a whole period.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum MissedTickBehavior {
     /// They come one after another, as fast as they are asked for, until the pace is caught up.
@@ -75,12 +78,13 @@ impl Interval {
         let due = self.sleep.deadline();
         let now = Instant::now();
         let next = due.checked_add(self.period).unwrap_or_else(Instant::far_future);
-        let next = if now > next { self.after_missed(due, next, now) } else { next };
+        let is_late = now > due.checked_add(self.period.min(LATE)).unwrap_or(due);
+        let next = if is_late { self.after_missed(due, next, now) } else { next };
         self.sleep.as_mut().reset(next);
         Poll::Ready(due)
     }
 
-    /// When the tick after one that was due at `due`, and came more than a period late, is due.
+    /// When the tick after one that was due at `due`, and came late, is due.
     fn after_missed(&self, due: Instant, next: Instant, now: Instant) -> Instant {
         match self.behavior {
             MissedTickBehavior::Burst => next,

@@ -160,11 +160,12 @@ impl Timers {
         for _ in 0..HOLDINGS {
             let (fired, more) = shard.fire(now, &mut batch);
             total += fired;
-            batch.wake();
             if !more {
                 break;
             }
+            batch.make_room();
         }
+        batch.wake();
         total
     }
 
@@ -219,7 +220,7 @@ impl Timers {
         let mut batch = WakeBatch::new();
         for shard in &self.shards {
             while shard.close(&mut batch) {
-                batch.wake();
+                batch.make_room();
             }
         }
     }

@@ -70,7 +70,7 @@ impl Patience {
     /// Learns from a wait of that length. `called`: by what `look_on` waits for.
     pub(crate) fn learn(&self, wait: Duration, called: bool) {
         let doubt = self.doubt.get();
-        self.doubt.set(match called && wait <= SHORT * self.spin {
+        self.doubt.set(match called && wait <= self.spin.saturating_mul(SHORT) {
             true => doubt.saturating_sub(1),
             false => doubt.max(FEW),
         });
@@ -103,6 +103,7 @@ mod tests {
         patience.learn(SHORT * LONG, true);
         assert_eq!(waits(&patience), 0, "still");
         patience.learn(SHORT * LONG + Duration::from_nanos(1), true);
+        Patience::new(Duration::MAX).learn(Duration::MAX, true);
         assert_eq!(waits(&patience), FEW, "that one was long");
         patience.learn(Duration::ZERO, false);
         assert_eq!(waits(&patience), FEW, "it was something else that came soon");

@@ -1,7 +1,10 @@
 //! Wakers gathered under a lock, woken after it.
 
+use std::any::Any;
 use std::mem::MaybeUninit;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Waker;
+use std::thread;
 
 /// How many wakers a batch holds: as tokio's and async-io's; half a kilobyte of stack.
 const CAPACITY: usize = 32;
@@ -11,14 +14,16 @@ const CAPACITY: usize = 32;
 pub(crate) struct WakeBatch {
     wakers: [MaybeUninit<Waker>; CAPACITY],
     len: usize,
+    /// The first panic in `make_room`.
+    panic: Option<Box<dyn Any + Send>>,
 }
 
 impl WakeBatch {
     pub(crate) const fn new() -> Self {
-        Self { wakers: [const { MaybeUninit::uninit() }; CAPACITY], len: 0 }
+        Self { wakers: [const { MaybeUninit::uninit() }; CAPACITY], len: 0, panic: None }
     }
 
-    /// Whether another waker fits. When not: unlock, wake, lock again.
+    /// Whether another waker fits. When not: unlock, [make room](Self::make_room), lock again.
     pub(crate) fn has_room(&self) -> bool {
         self.len < CAPACITY
     }
@@ -33,8 +38,26 @@ impl WakeBatch {
         self.len += 1;
     }
 
+    /// As [`wake`](Self::wake), by who has more to hand out: the panic of a waker comes out of the last `wake`, or
+    /// of the drop.
+    #[cold]
+    pub(crate) fn make_room(&mut self) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.wake_all())) {
+            self.panic.get_or_insert(panic);
+        }
+    }
+
     /// Wakes them in the order of their adding and empties the batch.
     pub(crate) fn wake(&mut self) {
+        self.wake_all();
+        if let Some(panic) = self.panic.take() {
+            if !thread::panicking() {
+                resume_unwind(panic);
+            }
+        }
+    }
+
+    fn wake_all(&mut self) {
         /// What is left when a waker panics: woken by the guard's own drop.
         struct Rest<'a>(&'a mut WakeBatch, usize);
 
@@ -80,6 +103,20 @@ mod tests {
             self.1.lock().unwrap().push(self.0);
             assert!(self.0 != 1, "the second waker panics");
         }
+    }
+
+    #[test]
+    fn a_panic_waits_until_all_is_handed_out() {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let waker = |n| Waker::from(Arc::new(Log(n, log.clone())));
+        let mut batch = WakeBatch::new();
+        batch.push(waker(1));
+        batch.make_room();
+        assert!(batch.has_room() && batch.len == 0);
+        batch.push(waker(2));
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(batch)));
+        assert!(result.is_err());
+        assert_eq!(*log.lock().unwrap_or_else(|e| e.into_inner()), [1, 2]);
     }
 
     #[test]

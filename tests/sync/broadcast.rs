@@ -379,3 +379,14 @@ fn a_drop_that_panics_keeps_no_other_value() {
     assert!(matches!(rx.try_recv(), Err(TryRecvError::Lagged(1))));
     assert_eq!(std::iter::from_fn(|| rx.try_recv().ok()).count(), 4);
 }
+
+#[test]
+fn a_waker_that_panics_keeps_no_values_alive() {
+    let (tx, rx) = broadcast::channel(8);
+    let value = std::sync::Arc::new(());
+    (0..8).for_each(|_| drop(tx.send(value.clone()).unwrap()));
+    let mut closed = std::pin::pin!(tx.closed());
+    assert!(closed.as_mut().poll(&mut Context::from_waker(&panicker())).is_pending());
+    assert_eq!(panics(|| drop(rx)), "a waker panics");
+    assert_eq!(std::sync::Arc::strong_count(&value), 1);
+}

@@ -74,3 +74,41 @@ fn a_future_runs_until_the_request() {
     let polled = || unreachable!("it is not polled");
     assert!(task(token.run_until_cancelled_owned(async { polled() })).ready().is_none());
 }
+
+/// Who is told of a request finds all tokens below cancelled, and those are, also if telling somebody panics.
+#[test]
+fn all_below_are_cancelled_before_anybody_is_told() {
+    let root = CancellationToken::new();
+    let below = root.child_token().child_token();
+    let (seen, shown) = (Arc::new(AtomicUsize::new(0)), below.clone());
+    let counter = seen.clone();
+    let waker = meddler(move || drop(counter.fetch_add(shown.is_cancelled().into(), SeqCst)));
+    let mut waits = std::pin::pin!(root.cancelled());
+    assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    drop(waker);
+    let mut panics_when_told = std::pin::pin!(root.cancelled());
+    assert!(panics_when_told.as_mut().poll(&mut Context::from_waker(&panicker())).is_pending());
+    let mut last = task(below.cancelled());
+    last.pending();
+    assert_eq!(panics(|| root.cancel()), "a waker panics");
+    assert!(seen.load(SeqCst) > 0 && below.is_cancelled());
+    last.ready();
+}
+
+/// A future that is always ready does not keep its limit from being looked at.
+#[test]
+fn what_never_waits_is_cancelled_too() {
+    let runtime = reiver::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let token = CancellationToken::new();
+        let busy = async {
+            for n in 0.. {
+                if n == 1000 {
+                    token.cancel();
+                }
+                reiver::task::consume_budget().await;
+            }
+        };
+        assert_eq!(token.run_until_cancelled(busy).await, None);
+    });
+}

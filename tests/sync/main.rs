@@ -51,6 +51,29 @@ fn meddler(hook: impl Fn() + Send + Sync + 'static) -> Waker {
     Waker::from(Arc::new(Meddler(hook)))
 }
 
+/// A waker that panics, the first time only.
+fn panicker() -> Waker {
+    struct Panicker(AtomicUsize);
+
+    impl Wake for Panicker {
+        fn wake(self: Arc<Self>) {
+            assert!(self.0.fetch_add(1, SeqCst) > 0, "a waker panics");
+        }
+    }
+
+    Waker::from(Arc::new(Panicker(AtomicUsize::new(0))))
+}
+
+/// What `f` panics with.
+#[track_caller]
+fn panics(f: impl FnOnce()) -> String {
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_err();
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => panic.downcast::<&str>().unwrap().to_string(),
+    }
+}
+
 /// Waits for a future on this thread.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(std::thread::Thread);

@@ -312,3 +312,14 @@ fn a_drop_that_panics_keeps_no_other_value_and_no_place() {
     last.send(good());
     assert_eq!((dropped.load(SeqCst), tx.capacity()), (2, 4));
 }
+
+#[test]
+fn a_waker_that_panics_keeps_no_values_alive() {
+    let (tx, rx) = mpsc::channel(10);
+    let value = std::sync::Arc::new(());
+    (0..10).for_each(|_| tx.try_send(value.clone()).unwrap());
+    let mut closed = std::pin::pin!(tx.closed());
+    assert!(closed.as_mut().poll(&mut Context::from_waker(&panicker())).is_pending());
+    assert_eq!(panics(|| drop(rx)), "a waker panics");
+    assert_eq!(std::sync::Arc::strong_count(&value), 1);
+}

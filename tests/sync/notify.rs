@@ -134,3 +134,14 @@ fn threads_hand_a_token_round() {
     notifies[0].notify_one();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
 }
+
+/// Both came before the first poll: it takes the permit, as with tokio, so that the next waits.
+#[test]
+fn a_first_poll_takes_the_permit_although_all_were_notified() {
+    let notify = Notify::new();
+    let mut first = task(notify.notified());
+    notify.notify_one();
+    notify.notify_waiters();
+    first.ready();
+    task(notify.notified()).pending();
+}

@@ -192,3 +192,32 @@ fn threads_share_it() {
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     assert_eq!(semaphore.available_permits(), 3);
 }
+
+#[test]
+fn more_permits_than_there_can_be_are_refused_and_change_nothing() {
+    for much in [usize::MAX, usize::MAX / 4 + 1, Semaphore::MAX_PERMITS + 1, Semaphore::MAX_PERMITS]
+    {
+        let semaphore = Semaphore::new(5);
+        assert!(panics(|| semaphore.add_permits(much)).contains("at most"));
+        assert_eq!(semaphore.available_permits(), 5);
+    }
+}
+
+/// Of many, the first one's waker panics: the others get their permits, and later the end.
+#[test]
+fn a_waker_that_panics_keeps_no_permits_from_others() {
+    for round in 0..2 {
+        let semaphore = Semaphore::new(0);
+        let mut first = std::pin::pin!(semaphore.acquire());
+        assert!(first.as_mut().poll(&mut Context::from_waker(&panicker())).is_pending());
+        let mut others: Vec<_> = (0..99).map(|_| task(semaphore.acquire())).collect();
+        others.iter_mut().for_each(Task::pending);
+        let text =
+            panics(|| if round == 0 { semaphore.add_permits(100) } else { semaphore.close() });
+        assert_eq!(text, "a waker panics");
+        for other in &mut others {
+            assert_eq!(other.wakes(), 1);
+            assert_eq!(other.ready().is_ok(), round == 0);
+        }
+    }
+}

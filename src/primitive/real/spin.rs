@@ -7,10 +7,15 @@
 use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering::*};
+use std::time::Duration;
 
 /// How often a waiter looks before it gives its time slice away: about 1 µs, several times the
 /// longest section; past that the holder has most likely been preempted.
 const SPINS: u32 = 64;
+/// How often it gives its time slice away before it sleeps. A thread of real-time priority gives it to no ordinary
+/// one: without a sleep it would wait for ever for a holder that it keeps from their CPU.
+const YIELDS: u32 = 64;
+const NAP: Duration = Duration::from_micros(50);
 
 /// A mutual-exclusion lock that spins.
 #[derive(Debug, Default)]
@@ -39,7 +44,7 @@ impl<T> SpinLock<T> {
 
     #[cold]
     fn lock_contended(&self) {
-        loop {
+        for round in 0_u32.. {
             for _ in 0..SPINS {
                 // Relaxed: only a hint; the swap decides and synchronises.
                 if !self.locked.load(Relaxed) && !self.locked.swap(true, Acquire) {
@@ -47,7 +52,10 @@ impl<T> SpinLock<T> {
                 }
                 std::hint::spin_loop();
             }
-            std::thread::yield_now();
+            match round < YIELDS {
+                true => std::thread::yield_now(),
+                false => std::thread::sleep(NAP),
+            }
         }
     }
 }

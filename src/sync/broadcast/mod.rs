@@ -108,7 +108,7 @@ impl<T> Sender<T> {
         let Shared { ring, sent, .. } = &*self.shared;
         let (receivers, old) = ring.put(value).map_err(SendError)?;
         sent.notify_waiters();
-        ring.drop_old(old);
+        drop(old);
         Ok(receivers)
     }
 
@@ -334,17 +334,22 @@ impl<T: Clone> Receiver<T> {
     /// [`TryRecvError::Empty`] if it may still come; the others as for [`recv`](Self::recv).
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
         loop {
-            return match self.take() {
-                Ok(value) => Ok(value),
-                Err(Nothing::Closed) => Err(TryRecvError::Closed),
-                Err(Nothing::Missed(n)) => Err(TryRecvError::Lagged(n as u64)),
-                Err(Nothing::Empty) => Err(TryRecvError::Empty),
-                Err(Nothing::Lent) => {
-                    block_on(self.wait_for_return());
-                    continue;
-                }
-            };
+            match self.try_take() {
+                Some(result) => return result,
+                None => block_on(self.wait_for_return()),
+            }
         }
+    }
+
+    /// As [`try_recv`](Self::try_recv), for who must not block: `None` while another receiver has the value.
+    pub(crate) fn try_take(&mut self) -> Option<Result<T, TryRecvError>> {
+        Some(match self.take() {
+            Ok(value) => Ok(value),
+            Err(Nothing::Closed) => Err(TryRecvError::Closed),
+            Err(Nothing::Missed(n)) => Err(TryRecvError::Lagged(n as u64)),
+            Err(Nothing::Empty) => Err(TryRecvError::Empty),
+            Err(Nothing::Lent) => return None,
+        })
     }
 
     /// The next value: itself for the last one to come, a clone for the others.
@@ -390,17 +395,18 @@ impl<T> Drop for Receiver<T> {
 
         impl<T> Drop for Rest<'_, T> {
             fn drop(&mut self) {
-                // Also when a value's drop panics.
+                // Also when a value's drop panics, or a waker.
                 self.forgo();
             }
         }
 
-        let (until, last) = self.shared.ring.leave();
+        let ring = &self.shared.ring;
+        let (until, last) = ring.leave();
+        let mut rest = Rest(ring, self.place.max(ring.oldest())..until);
         if last {
             self.shared.abandoned.notify_waiters();
         }
-        let ring = &self.shared.ring;
-        Rest(ring, self.place.max(ring.oldest())..until).forgo();
+        rest.forgo();
     }
 }
 

@@ -81,9 +81,18 @@ pub(super) enum Nothing {
     Lent,
 }
 
-/// What stood where a value was put: to be dropped without a lock, after the receivers are told.
+/// What stood where a value was put: to be dropped without a lock, after the receivers are told. Then those learn
+/// of it that wait for it to come back.
 #[must_use]
-pub(super) struct Old<T>(Value<T>);
+pub(super) struct Old<'a, T>(&'a Ring<T>, Value<T>);
+
+impl<T> Drop for Old<'_, T> {
+    fn drop(&mut self) {
+        if let Value::Lent { awaited: true } = self.1 {
+            self.0.returned.notify_waiters();
+        }
+    }
+}
 
 impl<T> Ring<T> {
     /// A ring of `capacity` places, a power of two.
@@ -117,7 +126,7 @@ impl<T> Ring<T> {
 
     /// Puts a value into the ring. Answers how many are to take it, and what was there before. Without
     /// receivers it gives the value back.
-    pub(super) fn put(&self, value: T) -> Result<(usize, Old<T>), T> {
+    pub(super) fn put(&self, value: T) -> Result<(usize, Old<'_, T>), T> {
         let receivers = self.receivers.lock();
         let left = *receivers;
         if left == 0 {
@@ -133,7 +142,7 @@ impl<T> Ring<T> {
         };
         // Release: pairs with the Acquire in `sent`: who sees the number finds the value.
         self.next.store(next + ONE, Release);
-        Ok((left, Old(old.value)))
+        Ok((left, Old(self, old.value)))
     }
 
     /// One receiver more; answers the number of the first value that it is to take.
@@ -255,13 +264,6 @@ impl<T> Ring<T> {
             }
         }
         next - left
-    }
-
-    /// Drops what stood in a place, and lets those know that waited for it to come back.
-    pub(super) fn drop_old(&self, old: Old<T>) {
-        if let Value::Lent { awaited: true } = old.0 {
-            self.returned.notify_waiters();
-        }
     }
 }
 

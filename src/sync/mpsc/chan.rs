@@ -404,11 +404,20 @@ impl<T, F: Flow> Rx<T, F> {
 
 impl<T, F: Flow> Drop for Rx<T, F> {
     fn drop(&mut self) {
-        self.close();
-        // The task that waited need not live as long as the senders.
-        drop(self.chan.rx_waker.take());
-        // SAFETY: taken once: the receiver is being dropped.
-        self.chan.drain(unsafe { ManuallyDrop::take(&mut self.head) });
-        self.chan.senders.meet();
+        /// What comes after the close, also when a waker that it wakes panics.
+        struct Rest<'a, T, F: Flow>(&'a mut Rx<T, F>);
+
+        impl<T, F: Flow> Drop for Rest<'_, T, F> {
+            fn drop(&mut self) {
+                let Rx { chan, head, .. } = self.0;
+                // The task that waited need not live as long as the senders.
+                drop(chan.rx_waker.take());
+                // SAFETY: taken once: the receiver is being dropped.
+                chan.drain(unsafe { ManuallyDrop::take(head) });
+                chan.senders.meet();
+            }
+        }
+
+        Rest(self).0.close();
     }
 }

@@ -143,7 +143,6 @@ impl<T> fmt::Debug for Sender<T> {
 ///
 /// Awaiting `&mut receiver` and dropping that future loses nothing. Dropping the receiver drops the
 /// value.
-#[must_use = "futures do nothing unless polled"]
 pub struct Receiver<T> {
     /// `None` after the end.
     shared: Option<NonNull<Shared<T>>>,

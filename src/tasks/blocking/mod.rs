@@ -12,6 +12,7 @@ use crate::runtime::in_runtime;
 use crate::scheduler::Shared;
 use crate::task::JoinHandle;
 use std::fmt;
+use std::future::Future;
 use std::panic::Location;
 
 /// Runs `f` on a thread where it may block or compute for as long as it likes.
@@ -119,13 +120,17 @@ where
 /// assert_eq!(job.await.unwrap(), "done");
 /// # });
 /// ```
-pub async fn submit_blocking<F, R>(f: F) -> JoinHandle<R>
+#[track_caller]
+pub fn submit_blocking<F, R>(f: F) -> impl Future<Output = JoinHandle<R>>
 where
     F: FnOnce() -> R + Send + 'static,
     R: Send + 'static,
 {
-    let runtime = in_runtime(Arc::clone);
-    submit_in(&runtime, &runtime.pool, f, Location::caller()).await
+    let location = Location::caller();
+    async move {
+        let runtime = in_runtime(Arc::clone);
+        submit_in(&runtime, &runtime.pool, f, location).await
+    }
 }
 
 async fn submit_in<F, R>(

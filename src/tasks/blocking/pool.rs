@@ -7,6 +7,7 @@ use crate::primitive::Arc;
 use crate::runtime::{Handle, blocking_pool};
 use crate::task::{JoinError, JoinHandle};
 use std::fmt;
+use std::future::Future;
 use std::panic::Location;
 use std::time::Duration;
 
@@ -173,12 +174,13 @@ impl Pool {
     /// # Panics
     ///
     /// As [`spawn`](Self::spawn).
-    pub async fn submit<F, R>(&self, f: F) -> JoinHandle<R>
+    #[track_caller]
+    pub fn submit<F, R>(&self, f: F) -> impl Future<Output = JoinHandle<R>>
     where
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        submit_in(self.runtime.shared(), &self.pool, f, Location::caller()).await
+        submit_in(self.runtime.shared(), &self.pool, f, Location::caller())
     }
 
     /// Waits until the queue has room, runs `f`, and gives its result.
@@ -194,12 +196,14 @@ impl Pool {
     /// # Panics
     ///
     /// As [`spawn`](Self::spawn).
-    pub async fn run<F, R>(&self, f: F) -> Result<R, JoinError>
+    #[track_caller]
+    pub fn run<F, R>(&self, f: F) -> impl Future<Output = Result<R, JoinError>>
     where
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        crate::tasks::AbortOnDropHandle::new(self.submit(f).await).await
+        let job = self.submit(f);
+        async move { crate::tasks::AbortOnDropHandle::new(job.await).await }
     }
 
     /// The pool's name.
