@@ -313,6 +313,7 @@ fn named_pipes() {
         assert_eq!(nobody.raw_os_error(), Some(rustix::io::Errno::NXIO.raw_os_error()));
         let mut receiver = pipe::OpenOptions::new().open_receiver(&path).unwrap();
         let mut buf = [0; 8];
+        assert!(waits(receiver.read(&mut buf)), "nobody has come yet");
         // One sender after the other: the end is not for ever.
         for round in 0..3 {
             let mut sender = pipe::OpenOptions::new().open_sender(&path).unwrap();
