@@ -157,10 +157,14 @@ impl<T: AsyncRead> rt::Read for HyperIo<T> {
     ) -> Poll<io::Result<()>> {
         // SAFETY: the memory is only handed on as uninitialised; nothing is read from it here, and
         // what `AsyncRead` implementations write stays written.
-        let mut buffer = ReadBuf::uninit(unsafe { cursor.as_mut() });
+        let memory = unsafe { cursor.as_mut() };
+        let start = memory.as_ptr();
+        let mut buffer = ReadBuf::uninit(memory);
         ready!(self.project().inner.poll_read(cx, &mut buffer))?;
-        let filled = buffer.filled().len();
-        // SAFETY: `ReadBuf` says that this many bytes are initialised.
+        let filled = buffer.filled();
+        assert!(std::ptr::eq(filled.as_ptr(), start.cast()), "a reader has exchanged its buffer");
+        let filled = filled.len();
+        // SAFETY: `ReadBuf` says that this many bytes are initialised, and it is still the one of this memory.
         unsafe { cursor.advance(filled) };
         Poll::Ready(Ok(()))
     }
@@ -240,5 +244,37 @@ impl<T: rt::Write> AsyncWrite for HyperIo<T> {
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.project().inner.poll_write_vectored(cx, buffers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::hyper::rt::Read;
+    use std::mem::MaybeUninit;
+    use std::task::Waker;
+
+    /// Puts other memory in the place of the buffer's, which safe code may do.
+    struct Exchanges;
+
+    impl AsyncRead for Exchanges {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            *buffer = ReadBuf::new(Box::leak(Box::new([1; 8])));
+            buffer.set_filled(8);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "exchanged its buffer")]
+    fn memory_that_nobody_has_written_is_not_read() {
+        let mut memory = [MaybeUninit::uninit(); 8];
+        let mut buffer = rt::ReadBuf::uninit(&mut memory);
+        let mut cx = Context::from_waker(Waker::noop());
+        let _ = Pin::new(&mut HyperIo::new(Exchanges)).poll_read(&mut cx, buffer.unfilled());
     }
 }

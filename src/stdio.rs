@@ -14,6 +14,9 @@
 //! the process a handler gives the threads a second ([`GRACE`]) to get the rest out: a program that ends
 //! without a flush does not lose what it said, and one whose reader is stuck ends.
 //!
+//! A child by `fork` has pools and outboxes of its own (`util/of_process.rs`): the parent's threads are not there. A
+//! handle from before the fork is still the parent's.
+//!
 //! All go through std's own buffers, so they may be mixed with `println!` and `std::io::stdin`.
 //!
 //! Rejected: jobs on the runtime's pool (tokio's way: a read under way holds up shutdown until Enter is
@@ -23,12 +26,12 @@
 use crate::blocking::{Body, Config, Pool, Spec};
 use crate::primitive::{StaticMutex, clock, thread};
 use crate::task::{JoinHandle, budget};
+use crate::util::of_process::OfProcess;
 use crate::util::outbox::{Outbox, Put};
 use std::future::Future;
 use std::io::{self, BufRead, IoSlice, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::Pin;
-use std::sync::OnceLock;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -122,7 +125,7 @@ impl AsyncRead for Stdin {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        static POOL: OnceLock<Pool> = OnceLock::new();
+        static POOL: OfProcess<Pool> = OfProcess::new();
         let unit = ready!(budget::poll_proceed(cx));
         loop {
             let ended = match &mut self.0 {
@@ -157,8 +160,8 @@ struct Output {
     write: fn(&[u8]) -> io::Result<()>,
 }
 
-static STDOUT: OnceLock<Output> = OnceLock::new();
-static STDERR: OnceLock<Output> = OnceLock::new();
+static STDOUT: OfProcess<Output> = OfProcess::new();
+static STDERR: OfProcess<Output> = OfProcess::new();
 
 impl Output {
     fn new(name: &'static str, write: fn(&[u8]) -> io::Result<()>) -> Self {
@@ -190,7 +193,7 @@ impl Output {
 /// It runs when thread-locals are gone, so it does not park.
 extern "C" fn give_time() {
     let end = clock::now() + GRACE;
-    for output in [&STDOUT, &STDERR].into_iter().filter_map(OnceLock::get) {
+    for output in [&STDOUT, &STDERR].into_iter().filter_map(OfProcess::get) {
         while !output.outbox.is_idle() && clock::now() < end {
             std::thread::sleep(Duration::from_micros(200));
         }

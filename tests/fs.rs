@@ -4,7 +4,9 @@
 mod support;
 
 use reiver::fs::{self, DirBuilder, File, FileTimes, OpenOptions};
-use reiver::io::{AsyncBufReadExt, AsyncReadExt, AsyncSeekExt, AsyncWrite, AsyncWriteExt};
+use reiver::io::{
+    AsyncBufReadExt, AsyncReadExt, AsyncSeek, AsyncSeekExt, AsyncWrite, AsyncWriteExt,
+};
 use reiver::io::{BufReader, SeekFrom};
 use reiver::runtime::{Builder, Runtime};
 use reiver::time::{Duration, timeout};
@@ -12,7 +14,7 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
@@ -427,6 +429,55 @@ fn files_never_wait_behind_jobs_of_users() {
             job.await.unwrap();
         }
     });
+}
+
+/// All threads of the pool are held, so the bytes before the seek are still on their way.
+#[test]
+fn a_write_comes_after_the_seek_that_was_asked_for() {
+    let runtime =
+        Builder::new_multi_thread().worker_threads(1).max_blocking_threads(1).build().unwrap();
+    let folder = Folder::new();
+    runtime.block_on(async {
+        let mut file = File::create_new(folder.at("f")).await.unwrap();
+        let door = folder.at("door");
+        assert!(Command::new("mkfifo").arg(&door).status().unwrap().success());
+        let poller = support::Poller::default();
+        // More than the pool has threads. Each opens the pipe when somebody writes to it.
+        let mut opens: Vec<_> = (0..64).map(|_| Box::pin(File::open(&door))).collect();
+        for open in &mut opens {
+            assert!(poller.poll(open.as_mut()).is_pending());
+        }
+        file.write_all(b"A").await.unwrap();
+        Pin::new(&mut file).start_seek(SeekFrom::Start(0)).unwrap();
+        let mut write = Box::pin(file.write_all(b"BB"));
+        let polled = poller.poll(write.as_mut());
+        let _writer = std::fs::File::options().write(true).open(&door).unwrap();
+        assert!(polled.is_pending(), "it has overtaken the seek");
+        for open in opens {
+            open.await.unwrap();
+        }
+        write.await.unwrap();
+        file.flush().await.unwrap();
+        assert_eq!(contents(&folder.at("f")), "BB");
+    });
+}
+
+#[test]
+fn a_file_whose_write_has_ended_is_stds_without_a_flush() {
+    for runtime in runtimes() {
+        let folder = Folder::new();
+        runtime.block_on(async {
+            let mut file = File::create_new(folder.at("f")).await.unwrap();
+            file.write_all(b"x").await.unwrap();
+            let start = std::time::Instant::now();
+            while let Err(under_way) = file.try_into_std() {
+                assert!(start.elapsed() < Duration::from_secs(20), "its job has ended long ago");
+                file = under_way;
+                reiver::task::yield_now().await;
+            }
+            assert_eq!(contents(&folder.at("f")), "x");
+        });
+    }
 }
 
 #[test]

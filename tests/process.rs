@@ -204,6 +204,11 @@ fn killing() {
             let mut child = Command::new("sleep").arg("600").spawn().unwrap();
             let unknown = child.send_signal(SignalKind::from_raw(1_000)).unwrap_err();
             assert_eq!(unknown.kind(), ErrorKind::InvalidInput);
+            let none = child.send_signal(SignalKind::from_raw(0)).unwrap_err();
+            assert_eq!(none.kind(), ErrorKind::InvalidInput);
+            child.send_signal(SignalKind::from_raw(libc::SIGRTMAX())).unwrap();
+            assert_eq!(child.wait().await.unwrap().signal(), Some(libc::SIGRTMAX()));
+            let mut child = Command::new("sleep").arg("600").spawn().unwrap();
             child.send_signal(SignalKind::user_defined1()).unwrap();
             assert_eq!(
                 child.wait().await.unwrap().signal(),

@@ -6,13 +6,16 @@ mod support;
 use reiver::io::{AsyncReadExt, AsyncWriteExt, Interest, ReadBuf};
 use reiver::net::unix::{self, pipe};
 use reiver::net::{UnixDatagram, UnixListener, UnixSocket, UnixStream};
+use reiver::time::timeout;
 use std::future::poll_fn;
 use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
 use support::{on_each, waits, waits_once_used_up};
 
 /// A path that nobody else uses, removed when dropped.
@@ -266,6 +269,89 @@ fn a_full_datagram_queue_makes_the_sender_wait() {
     });
 }
 
+/// It is no connection of which the system would tell.
+#[test]
+fn a_full_receiver_makes_an_unconnected_sender_wait() {
+    on_each(|| async {
+        let path = TempPath::new();
+        let server = UnixDatagram::bind(&path).unwrap();
+        let sender = UnixDatagram::unbound().unwrap();
+        let mut sent = 0;
+        while sender.try_send_to(b"x", &path).is_ok() {
+            sent += 1;
+        }
+        let start = Instant::now();
+        let mut polls = 0;
+        let mut send = pin!(sender.send_to(b"last", &path));
+        let counted = poll_fn(|cx| {
+            polls += 1;
+            send.as_mut().poll(cx)
+        });
+        assert!(timeout(Duration::from_millis(100), counted).await.is_err());
+        // At last it looks each 32 ms.
+        let most = 10 + start.elapsed().as_millis() / 16;
+        assert!(polls <= most, "{polls} polls, at most {most} are expected");
+        let mut buf = [0; 8];
+        for _ in 0..sent {
+            assert_eq!(server.recv(&mut buf).await.unwrap(), 1);
+        }
+        assert_eq!(send.await.unwrap(), 4);
+        assert_eq!(server.recv(&mut buf).await.unwrap(), 4);
+    });
+}
+
+#[test]
+fn a_zero_byte_ends_no_path() {
+    on_each(|| async {
+        let path = TempPath::new();
+        let long = path.0.with_extension("x\0y");
+        let refused = |error: std::io::Error| assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        refused(UnixListener::bind(&long).unwrap_err());
+        refused(UnixStream::connect(&long).await.unwrap_err());
+        refused(UnixSocket::new_stream().unwrap().bind(&long).unwrap_err());
+        refused(UnixSocket::new_stream().unwrap().connect(&long).await.unwrap_err());
+        refused(UnixDatagram::bind(&long).unwrap_err());
+        let socket = UnixDatagram::unbound().unwrap();
+        refused(socket.connect(&long).unwrap_err());
+        refused(socket.send_to(b"x", &long).await.unwrap_err());
+        refused(socket.try_send_to(b"x", &long).unwrap_err());
+        assert!(!path.0.with_extension("x").exists());
+    });
+}
+
+/// Another program may bind a path that fills all of the 108 bytes that there are.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_longest_path_of_another_program_is_an_address() {
+    on_each(|| async {
+        let path = TempPath::new();
+        let server = UnixDatagram::bind(&path).unwrap();
+        let other = std::os::unix::net::UnixDatagram::unbound().unwrap();
+        // SAFETY: all zeros is an address.
+        let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+        address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+        let long = path.0.to_str().unwrap().bytes().chain(std::iter::repeat(b'y'));
+        for (place, byte) in address.sun_path.iter_mut().zip(long) {
+            *place = byte as libc::c_char;
+        }
+        let name: String = address.sun_path.iter().map(|&c| c as u8 as char).collect();
+        let long = TempPath(name.into());
+        let len = size_of_val(&address) as libc::socklen_t;
+        // SAFETY: the address is of this length.
+        let bound = unsafe { libc::bind(other.as_raw_fd(), (&raw const address).cast(), len) };
+        assert_eq!(bound, 0, "{}", std::io::Error::last_os_error());
+        other.send_to(b"x", &path).unwrap();
+        other.send_to(b"y", &path).unwrap();
+        let (_, from) = server.recv_from(&mut [0]).await.unwrap();
+        assert_eq!(from.as_pathname(), Some(long.as_ref()));
+        assert!(std::os::unix::net::SocketAddr::from(from).is_unnamed());
+        let server = server.into_std().unwrap();
+        let (_, from) = server.recv_from(&mut [0]).unwrap();
+        assert_eq!(from.as_pathname(), Some(long.as_ref()));
+        assert!(unix::SocketAddr::from(from).is_unnamed());
+    });
+}
+
 #[test]
 fn pipes() {
     const SIZE: usize = 1 << 20;
@@ -313,6 +399,7 @@ fn named_pipes() {
         assert_eq!(nobody.raw_os_error(), Some(rustix::io::Errno::NXIO.raw_os_error()));
         let mut receiver = pipe::OpenOptions::new().open_receiver(&path).unwrap();
         let mut buf = [0; 8];
+        assert!(waits(receiver.read(&mut buf)), "nobody has come yet");
         // One sender after the other: the end is not for ever.
         for round in 0..3 {
             let mut sender = pipe::OpenOptions::new().open_sender(&path).unwrap();

@@ -80,7 +80,8 @@ pub struct Spec {
     pub lane: Lane,
     /// It runs even if shutdown begins while it is queued: a write that somebody relies on.
     pub mandatory: bool,
-    /// The pool's hook is called when it has run, after its handle has the output.
+    /// The pool's hook is called when it has run, after its handle has the output, or when it was cancelled. Not if
+    /// it was refused.
     pub announced: bool,
     /// The user's name for it.
     pub name: Option<Box<str>>,

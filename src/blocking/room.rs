@@ -1,8 +1,12 @@
 //! A bound on the user lane: how many jobs may be queued, and who waits for room.
 //!
-//! A counter and a list of wakers. Room is not handed over: a job that is taken wakes one waiter,
-//! which tries like everybody else and waits again if a newcomer was faster. So a freed place is
-//! never idle while somebody wants it, and a waiter that is dropped after its wake passes it on.
+//! A counter and a list of wakers, in the order in which their owners came. Room is not handed over: a job that is
+//! taken wakes one waiter, which tries like everybody else. If a newcomer was faster it waits again, where it stood
+//! before. So a freed place is never idle while somebody wants it.
+//!
+//! A waiter that was woken and ends, with a place or dropped, passes the wake on if there is room: it may have taken
+//! another place than the one that it was woken for. Without room it wakes nobody: who has the place wakes the next
+//! when he gives it back.
 //!
 //! Rejected: a semaphore of `sync`, which lies above this layer, and whose fair hand-over makes the
 //! queue run empty while woken tasks find their way to a worker.
@@ -27,6 +31,7 @@ pub struct Room {
 
 #[derive(Debug, Default)]
 struct Waiters {
+    /// By their keys, in order.
     queue: VecDeque<(u64, Waker)>,
     next_key: u64,
 }
@@ -85,22 +90,24 @@ impl Room {
         Wait { room: self, key: None }
     }
 
-    /// Puts the waiter `key` in the list, or its new waker in its old place.
+    /// Puts the waiter `key` in the list, or its new waker, in its old place.
     fn enlist(&self, key: Option<u64>, waker: &Waker) -> u64 {
         // Cloned, and the old one dropped, outside the lock: both are foreign code.
         let waker = waker.clone();
         let mut list = self.list.lock();
-        let entry = key.and_then(|key| list.queue.iter_mut().find(|entry| entry.0 == key));
-        if let Some(entry) = entry {
-            let key = entry.0;
-            let old = std::mem::replace(&mut entry.1, waker);
-            drop(list);
-            drop(old);
-            return key;
+        let key = key.unwrap_or_else(|| {
+            list.next_key += 1;
+            list.next_key - 1
+        });
+        match list.queue.binary_search_by_key(&key, |entry| entry.0) {
+            Ok(at) => {
+                let old = std::mem::replace(&mut list.queue[at].1, waker);
+                drop(list);
+                drop(old);
+                return key;
+            }
+            Err(at) => list.queue.insert(at, (key, waker)),
         }
-        let key = list.next_key;
-        list.next_key += 1;
-        list.queue.push_back((key, waker));
         // Relaxed: the fence in `Wait::poll` follows.
         self.waiting.store(list.queue.len(), Relaxed);
         key
@@ -110,9 +117,13 @@ impl Room {
     /// was woken for may still be free: somebody else is woken for it.
     fn delist(&self, key: u64) {
         let mut list = self.list.lock();
-        let Some(at) = list.queue.iter().position(|entry| entry.0 == key) else {
+        let Ok(at) = list.queue.binary_search_by_key(&key, |entry| entry.0) else {
             drop(list);
-            return self.wake_one();
+            // Relaxed: who took us off the list had given the place back before, and the lock was his then.
+            if self.used.load(Relaxed) < self.places {
+                self.wake_one();
+            }
+            return;
         };
         let entry = list.queue.remove(at);
         self.waiting.store(list.queue.len(), Relaxed);

@@ -40,7 +40,7 @@ use std::{fmt, ptr};
 /// Starts a thread that calls the body.
 pub type SpawnThread = Box<dyn Fn(Body) -> io::Result<()> + Send + Sync>;
 
-/// Called when an [announced](super::Spec::announced) job has run.
+/// Called when an [announced](super::Spec::announced) job has run, or was cancelled.
 pub type AfterJob = Box<dyn Fn() + Send + Sync>;
 
 /// What a pool may use.
@@ -197,7 +197,13 @@ impl Shared {
         let (runnable, handle) = unsafe { spawn.create(Once(Some(job))) };
         match runnable {
             Some(runnable) => self.push(lane, Job::new(runnable, self.now(), mandatory, announced)),
-            None => self.give_back_place(lane),
+            // The pool is closed, and the job cancelled.
+            None => {
+                self.give_back_place(lane);
+                if announced {
+                    (self.after_job)();
+                }
+            }
         }
         Ok(handle)
     }
@@ -258,8 +264,18 @@ impl Shared {
             }
             for job in jobs {
                 self.give_back_place(lane);
-                job.cancel();
+                self.cancel(job);
             }
+        }
+    }
+
+    /// Drops a job that was queued and is not to run. Its end is announced as if it had run: what was held for it
+    /// is given back.
+    pub(super) fn cancel(&self, job: Job) {
+        let announced = job.is_announced();
+        job.cancel();
+        if announced {
+            (self.after_job)();
         }
     }
 

@@ -27,7 +27,7 @@ impl Shared {
         for lane in LANES {
             let mut mandatory = Vec::new();
             while let Some(job) = self.take(lane) {
-                if job.is_mandatory() { mandatory.push(job) } else { job.cancel() }
+                if job.is_mandatory() { mandatory.push(job) } else { self.cancel(job) }
             }
             for job in mandatory {
                 self.take_place(lane);

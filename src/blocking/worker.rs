@@ -131,7 +131,7 @@ impl Worker {
                 prefer = lane.other();
                 pass_on(shared, search.take());
                 if closed && !job.is_mandatory() {
-                    job.cancel();
+                    shared.cancel(job);
                     continue;
                 }
                 // The end of a job is the start of the next: one look at the clock.

@@ -256,7 +256,8 @@ impl File {
         self.unwrap()
     }
 
-    /// std's file, if nothing is under way.
+    /// std's file, if nothing is under way. The error of a write that nobody has asked for is reported on standard
+    /// error.
     ///
     /// # Errors
     ///
@@ -264,7 +265,7 @@ impl File {
     #[allow(clippy::result_large_err)] // tokio's signature
     pub fn try_into_std(mut self) -> Result<StdFile, Self> {
         let inner = self.inner.get_mut();
-        if inner.job.is_some() {
+        if !inner.is_settled() {
             return Err(self);
         }
         inner.give_back(&self.std);

@@ -14,7 +14,7 @@ use super::writing::Writing;
 use super::{cached, start, start_mandatory};
 use crate::io::ReadBuf;
 use crate::primitive::Arc;
-use crate::task::JoinHandle;
+use crate::task::{JoinHandle, budget};
 use crate::util::outbox::{Outbox, Put};
 use rustix::io::retry_on_intr;
 use std::fs::File as StdFile;
@@ -22,7 +22,7 @@ use std::future::Future;
 use std::io::{self, IoSlice, Seek, SeekFrom};
 use std::mem;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 /// The most bytes that are read on the worker itself, if they are in memory: a copy of so many takes about
 /// as long as handing a job over. Larger reads are worth a job.
@@ -48,6 +48,16 @@ pub(super) enum Job {
     Write(JoinHandle<()>),
     /// Its result goes to the one who began it.
     Other(JoinHandle<()>),
+}
+
+impl Job {
+    fn is_finished(&self) -> bool {
+        match self {
+            Self::Read(job) => job.is_finished(),
+            Self::Seek(job) => job.is_finished(),
+            Self::Write(job) | Self::Other(job) => job.is_finished(),
+        }
+    }
 }
 
 /// How the job ended.
@@ -104,6 +114,16 @@ impl Inner {
             let _ = ready!(self.poll_job(cx));
         }
         Poll::Ready(())
+    }
+
+    /// Whether nothing is under way, after a look at the job: it may have ended, and nobody have asked since.
+    pub(super) fn is_settled(&mut self) -> bool {
+        if self.job.as_ref().is_some_and(Job::is_finished) {
+            // It is ready: the waker is a dummy.
+            let mut cx = Context::from_waker(Waker::noop());
+            let _ = budget::without_budget(|| self.poll_job(&mut cx));
+        }
+        self.job.is_none()
     }
 
     /// Sets the position to where the program thinks that it is. Nothing is under way.
@@ -171,7 +191,8 @@ impl Inner {
                 self.begin_seek(file)?;
             }
             let put = match &self.job {
-                Some(Job::Write(_)) => self.outbox.join(bufs, most),
+                // A seek that was asked for comes between the bytes before and these.
+                Some(Job::Write(_)) if self.seek.is_none() => self.outbox.join(bufs, most),
                 Some(_) => Put::Wait,
                 None => {
                     self.give_back(file);

@@ -11,7 +11,9 @@
 //!
 //! # Cancel safety
 //!
-//! Dropping a future of this module gives up the wait; the operation happens if it was polled once.
+//! Dropping a future of this module gives up the wait. An operation on a path happens if its future was polled once.
+//! One on a [`File`] begins when what was begun before it has ended: a future that is dropped while it waits for that
+//! has done nothing.
 //!
 //! # Only for files
 //!

@@ -76,7 +76,7 @@ impl fmt::Debug for JobContext {
 }
 
 /// The longest beginning of `text` that has at most `most` bytes and is text.
-fn cut(text: &str, most: usize) -> &str {
+pub(super) fn cut(text: &str, most: usize) -> &str {
     let mut end = text.len().min(most);
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -49,6 +49,8 @@ pub(super) async fn attend(shared: &Arc<Shared>, id: u64) {
         match prepare(shared).await {
             Ok(()) => {
                 shared.started(id, None);
+                // What could die before its first job is the program.
+                shared.proved();
                 while serve(shared, id, &notify).await {}
                 shared.has_no_worker(id);
             }

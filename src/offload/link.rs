@@ -27,6 +27,7 @@ use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use std::future::{Future, poll_fn};
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
@@ -65,8 +66,10 @@ pub(super) struct Link {
 pub(super) enum End {
     /// With a message.
     Answer(Frame),
-    /// The channel is closed or broken.
+    /// It has ended, or its channel is closed or broken.
     Lost,
+    /// It cannot be written to, though it lives.
+    Unsent(io::Error),
     /// It wrote what is no message.
     Garbage(Malformed),
     /// Time is up.
@@ -95,8 +98,15 @@ fn receive(socket: &UnixStream, buf: &mut ReadBuf<'_>) -> rustix::io::Result<()>
 impl Link {
     /// Starts a worker, up to its hello and the initialiser's end.
     pub(super) async fn start(config: &Builder) -> Result<Self, String> {
-        let started = spawn::spawn(config).await.map_err(|error| error.to_string())?;
-        let (newborn, socket, page) = started;
+        let deadline = Instant::now().checked_add(config.start_timeout);
+        let starting = spawn::spawn(config);
+        let started = match deadline {
+            // Dropped in time or not: a worker that nobody takes on is ended.
+            Some(deadline) => before(deadline, starting).await,
+            None => Some(starting.await),
+        };
+        let started = started.ok_or("starting: it took too long to make a process")?;
+        let (newborn, socket, page) = started.map_err(|error| error.to_string())?;
         let group = newborn.group();
         let mut command = Command::new(&config.program);
         let adopted = command.kill_on_drop(true).spawn_with(|_| Ok(newborn.take()));
@@ -119,7 +129,6 @@ impl Link {
             patience,
             expecting: None,
         };
-        let deadline = Instant::now().checked_add(config.start_timeout);
         match link.exchange(deadline, |_| Poll::Pending).await {
             End::Answer(frame) if frame.head.kind == Kind::Hello => {
                 if frame.head.extra != registry::fingerprint() {
@@ -193,12 +202,13 @@ impl Link {
         self.errors.forget();
     }
 
-    /// Why a start went wrong.
-    async fn explain(&mut self, what: &str, end: End) -> String {
+    /// Why a worker went wrong that has done nothing yet.
+    pub(super) async fn explain(&mut self, what: &str, end: End) -> String {
         let how = match end {
             End::Answer(frame) => format!("answered with {:?}", frame.head.kind),
             End::Garbage(malformed) => malformed.to_string(),
             End::Late => "took too long".into(),
+            End::Unsent(error) => format!("could not be written to: {error}"),
             End::Lost | End::Other => match self.bury().await {
                 Failure::Killed { signal, .. } => format!("was killed by signal {signal}"),
                 Failure::Exited { code } => format!("exited with code {code}"),
@@ -211,7 +221,7 @@ impl Link {
         format!("{what}: it {how}{said}{}", tail.trim_end())
     }
 
-    /// Writes what there is to write, and waits for the worker's next message, or for `other`.
+    /// Writes what there is to write, and waits for the worker's next message or its end, or for `other`.
     ///
     /// A message that was read with the last one comes first: what is given to the worker on account of both is then
     /// written at once, and wakes it once.
@@ -225,12 +235,20 @@ impl Link {
             if let Some(end) = self.come() {
                 return Poll::Ready(end);
             }
-            self.out.poll_write(&self.socket, cx);
+            if let Err(error) = self.out.poll_write(&self.socket, cx) {
+                return Poll::Ready(End::Unsent(error));
+            }
             let is_found = self.look_on();
             if let Poll::Ready(end) = self.poll_message(cx, is_found) {
                 return Poll::Ready(end);
             }
             self.errors.poll(cx);
+            if self.child.poll_ended(cx).is_ready() {
+                // Its channel may be open still: what it has started by `fork` alone has it too. What it said
+                // last may be there, and the poller not have told of it yet.
+                let last = self.poll_message(cx, true);
+                return Poll::Ready(if let Poll::Ready(end) = last { end } else { End::Lost });
+            }
             if other(cx).is_ready() {
                 return Poll::Ready(End::Other);
             }

@@ -2,18 +2,23 @@
 
 use super::context::JobContext;
 use super::frame::{Head, Kind, MAX_SEGMENTS, SHARED};
+use super::real_time::sleep_until;
 use super::registry::Message;
 use super::worker::MAX_DESCRIPTORS;
 use crate::io::unix::AsyncFd;
 use crate::primitive::Arc;
+use crate::time::Instant;
 use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use std::collections::VecDeque;
+use std::future::Future;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 /// A message up to this long is copied into one piece instead of being gathered.
 const SMALL: usize = 4096;
@@ -153,34 +158,70 @@ impl Outgoing {
     }
 }
 
+/// How long it waits when the system has no room for a message. The room is the system's, or that of all processes of
+/// this user: nothing tells when there is some. So little time costs a job little, and the machine less.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// Messages in their order.
 #[derive(Default)]
-pub(super) struct Queue(VecDeque<Outgoing>);
+pub(super) struct Queue {
+    messages: VecDeque<Outgoing>,
+    /// Until when nothing is written.
+    pause: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
 
 impl Queue {
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.messages.is_empty()
     }
 
     /// Adds a message. Small ones go together.
     pub(super) fn push(&mut self, message: Outgoing) {
-        match self.0.back_mut() {
+        match self.messages.back_mut() {
             Some(last) if last.sent == 0 && last.message.is_none() && message.message.is_none() => {
                 last.head.extend_from_slice(&message.head);
                 last.total += message.total;
                 last.messages += message.messages;
             }
-            _ => self.0.push_back(message),
+            _ => self.messages.push_back(message),
         }
     }
 
-    /// Writes what the socket takes. What goes wrong shows at its other side.
-    pub(super) fn poll_write(&mut self, socket: &AsyncFd<UnixStream>, cx: &mut Context<'_>) {
-        while let Some(message) = self.0.front_mut() {
-            match message.poll_write(socket, cx) {
-                Poll::Ready(Ok(())) => drop(self.0.pop_front()),
-                // What the worker has said before it closed may explain it, and is read after this.
-                Poll::Ready(Err(_)) | Poll::Pending => break,
+    /// Writes what the socket takes.
+    ///
+    /// # Errors
+    ///
+    /// If the worker cannot be written to any more, though it lives. That its side is closed shows when that is read:
+    /// what the worker has said before may explain it.
+    pub(super) fn poll_write(
+        &mut self,
+        socket: &AsyncFd<UnixStream>,
+        cx: &mut Context<'_>,
+    ) -> io::Result<()> {
+        loop {
+            if let Some(pause) = &mut self.pause {
+                if pause.as_mut().poll(cx).is_pending() {
+                    return Ok(());
+                }
+                self.pause = None;
+            }
+            let Some(message) = self.messages.front_mut() else { return Ok(()) };
+            let error = match message.poll_write(socket, cx) {
+                Poll::Ready(Ok(())) => {
+                    self.messages.pop_front();
+                    continue;
+                }
+                Poll::Ready(Err(error)) => error,
+                Poll::Pending => return Ok(()),
+            };
+            match Errno::from_io_error(&error) {
+                // Without a number it is the end of the runtime, which the reader is told too.
+                None | Some(Errno::PIPE | Errno::CONNRESET) => return Ok(()),
+                // Too many descriptors of this user are on their way, or there is no memory.
+                Some(Errno::TOOMANYREFS | Errno::NOBUFS | Errno::NOMEM) => {
+                    self.pause = Some(Box::pin(sleep_until(Instant::now() + PAUSE)));
+                }
+                Some(_) => return Err(error),
             }
         }
     }
@@ -189,7 +230,7 @@ impl Queue {
     /// empty one stands for it, for the worker counts.
     pub(super) fn strike_out(&mut self, nth: u64) {
         let mut behind = 0;
-        let found = self.0.iter_mut().rev().find(|out| {
+        let found = self.messages.iter_mut().rev().find(|out| {
             behind += out.messages as u64;
             behind >= nth
         });
@@ -200,9 +241,9 @@ impl Queue {
 
     /// Whether the `nth` last message that was pushed can have reached the worker whole.
     pub(super) fn may_be_through(&self, nth: u64) -> bool {
-        let unsent: usize = self.0.iter().map(|out| out.messages).sum();
+        let unsent: usize = self.messages.iter().map(|out| out.messages).sum();
         // Of several that are written together, the first may be whole.
-        let partly = self.0.front().is_some_and(|out| out.sent > 0 && out.messages > 1);
+        let partly = self.messages.front().is_some_and(|out| out.sent > 0 && out.messages > 1);
         (unsent as u64) < nth || partly
     }
 }
@@ -224,16 +265,21 @@ mod tests {
         small.messages = 3;
         let mut begun = message(large);
         begun.sent = 1;
-        let mut out = Queue(VecDeque::from([begun, message(large), small, message(large)]));
+        let messages = VecDeque::from([begun, message(large), small, message(large)]);
+        let mut out = Queue { messages, pause: None };
         let mut totals = |nth| {
             out.strike_out(nth);
-            out.0.iter().map(|out| out.total > large).collect::<Vec<_>>()
+            out.messages.iter().map(|out| out.total > large).collect::<Vec<_>>()
         };
         assert_eq!(totals(7), [true, true, false, true], "it was sent long ago");
         assert_eq!(totals(6), [true, true, false, true], "the worker has some of it");
         assert_eq!(totals(3), [true, true, false, true], "small ones go together");
         assert_eq!(totals(5), [true, false, false, true]);
         assert_eq!(totals(1), [true, false, false, false]);
-        assert_eq!(out.0.iter().map(|out| out.messages).sum::<usize>(), 6, "the worker's count");
+        assert_eq!(
+            out.messages.iter().map(|out| out.messages).sum::<usize>(),
+            6,
+            "the worker's count"
+        );
     }
 }

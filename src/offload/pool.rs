@@ -40,7 +40,7 @@ pub struct Stats {
     pub queued: usize,
     /// Workers started in all.
     pub started: u64,
-    /// Starts that went wrong.
+    /// Starts that went wrong, and workers that ended before their first job.
     pub start_failures: u64,
     /// Jobs that gave a value.
     pub completed: u64,

@@ -333,7 +333,7 @@ impl Shared {
             abandoned: counts.abandoned.load(Relaxed),
             lost: counts.lost.load(Relaxed),
             recycled: counts.recycled.load(Relaxed),
-            backing_off: state.strikes > 1,
+            backing_off: state.strikes > 1 && state.not_before.is_some(),
         }
     }
 
@@ -437,12 +437,17 @@ impl Shared {
     /// A slot has a worker; without `pid` it is none.
     pub(super) fn started(&self, id: u64, pid: Option<u32>) {
         let mut state = self.state.lock();
-        (state.strikes, state.not_before) = (0, None);
+        state.not_before = None;
         if let Some(slot) = state.slots.get_mut(&id) {
             (slot.pid, slot.failed) = (pid, false);
         }
         drop(state);
         self.counts.started.fetch_add(1, Relaxed); // Relaxed: see `Counts`.
+    }
+
+    /// A worker has done its first job: workers can live. That one was started does not say so.
+    pub(super) fn proved(&self) {
+        self.state.lock().strikes = 0;
     }
 
     pub(super) fn has_no_worker(&self, id: u64) {
@@ -453,7 +458,7 @@ impl Shared {
         drop(jobs);
     }
 
-    /// A start went wrong. The second in a row holds up the next start, and fails what is queued if nobody is
+    /// A start went wrong, or a worker ended before its first job. The second in a row holds up the next start, and fails what is queued if nobody is
     /// left to take it: all slots have failed.
     ///
     /// A slot that has failed counts as lost although it tries again: two slots whose starts take long and go

@@ -68,6 +68,8 @@ struct Crew<'a> {
     mean: u32,
     /// It has too much memory.
     bloated: bool,
+    /// It has answered.
+    proved: bool,
 }
 
 /// Jobs that take no longer than this, in microseconds, may be given before the last is done. See `Builder::depth`.
@@ -117,6 +119,7 @@ async fn serve(seat: &Seat, link: Link, notify: &Arc<Notify>) {
         taken: 0,
         mean: u32::MAX,
         bloated: false,
+        proved: false,
     };
     loop {
         if crew.jobs.is_empty() {
@@ -129,8 +132,13 @@ async fn serve(seat: &Seat, link: Link, notify: &Arc<Notify>) {
                 Next::Leave => return crew.link.retire().await,
                 Next::Rest => match rest(seat, &mut crew.link, notify).await {
                     // It exits by itself; `link` sees to the rest.
-                    End::Lost | End::Garbage(_) | End::Answer(_) => {
+                    end @ (End::Lost | End::Unsent(_) | End::Garbage(_) | End::Answer(_)) => {
                         shared.get_up(*id);
+                        // One that dies before it has done anything is as good as one that does not start.
+                        if crew.taken == 0 {
+                            let reason = crew.link.explain("waiting for its first job", end).await;
+                            shared.start_failed(*id, &reason);
+                        }
                         return;
                     }
                     End::Late if shared.is_spare() && shared.get_up(*id) => {
@@ -229,6 +237,9 @@ impl Crew<'_> {
                 let failure = match end {
                     End::Late => Failure::TimedOut { ran },
                     End::Garbage(malformed) => Failure::Protocol { reason: malformed.to_string() },
+                    End::Unsent(error) => {
+                        Failure::Protocol { reason: format!("it could not be written to: {error}") }
+                    }
                     End::Answer(_) => {
                         Failure::Protocol { reason: "it answered to another job".into() }
                     }
@@ -351,6 +362,9 @@ impl Crew<'_> {
 
     /// What an answer says of its worker.
     fn note(&mut self, frame: &Frame) {
+        if !std::mem::replace(&mut self.proved, true) {
+            self.shared.proved();
+        }
         let most = self.shared.config.recycle_memory;
         self.bloated |= most != 0 && frame.head.extra.saturating_mul(1024) > most;
         let took = frame.head.function;

@@ -13,6 +13,7 @@ use super::page::{self, Page};
 use super::{registry, worker};
 use crate::primitive::{StaticMutex, clock, thread, unique_block};
 use crate::sync::oneshot;
+use crate::util::of_process::OfProcess;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -22,7 +23,6 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{self, Child, Command};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// What the thread is to do.
@@ -36,8 +36,51 @@ enum Order {
 /// How long it tries to remove a group whose last process has not ended yet, and how often.
 const REMOVAL: (Duration, Duration) = (Duration::from_secs(10), Duration::from_millis(10));
 
-static QUEUE: StaticMutex<VecDeque<Order>> = StaticMutex::new(VecDeque::new());
-static THREAD: OnceLock<Result<thread::Thread, String>> = OnceLock::new();
+static SPAWNER: OfProcess<Spawner> = OfProcess::new();
+
+/// The thread and what it is to do.
+struct Spawner {
+    queue: StaticMutex<VecDeque<Order>>,
+    /// `None` until one could be started.
+    thread: StaticMutex<Option<thread::Thread>>,
+}
+
+impl Spawner {
+    fn of_process() -> &'static Self {
+        let (queue, thread) = (StaticMutex::new(VecDeque::new()), StaticMutex::new(None));
+        SPAWNER.get_or_init(|| Self { queue, thread })
+    }
+
+    /// The thread, started if there is none. If that fails, the next who asks tries again.
+    fn thread(&'static self) -> io::Result<thread::Thread> {
+        let mut thread = self.thread.lock();
+        if let Some(thread) = &*thread {
+            return Ok(thread.clone());
+        }
+        let builder = thread::Builder::new().name("reiver-spawn".into());
+        let started = builder.spawn(|| self.run())?;
+        Ok(thread.insert(started.thread().clone()).clone())
+    }
+
+    /// What the thread does.
+    fn run(&self) {
+        let mut groups: Vec<(PathBuf, Instant)> = Vec::new();
+        loop {
+            let order = self.queue.lock().pop_front();
+            match order {
+                Some(Order::Start(command, group, sender)) => {
+                    let _ = sender.send(give_birth(*command, group));
+                }
+                Some(Order::Remove(path)) => groups.push((path, clock::now())),
+                None if groups.is_empty() => thread::park(),
+                None => thread::park_timeout(REMOVAL.1),
+            }
+            groups.retain(|(path, since)| {
+                std::fs::remove_dir(path).is_err() && path.exists() && since.elapsed() < REMOVAL.0
+            });
+        }
+    }
+}
 
 /// A child that nobody has taken on yet, and its control group.
 pub(super) struct Newborn(Option<Child>, Option<Group>);
@@ -76,11 +119,12 @@ pub(super) async fn spawn(config: &Builder) -> io::Result<Started> {
     ours.set_nonblocking(true)?;
     let page = send_page(&ours)?;
     let command = command(config, theirs.into());
-    let spawner = THREAD.get_or_init(|| start().map_err(|error| error.to_string()));
-    let spawner = spawner.as_ref().map_err(|error| io::Error::other(error.clone()))?;
+    let spawner = Spawner::of_process();
+    let thread = spawner.thread()?;
     let (sender, receiver) = oneshot::channel();
-    QUEUE.lock().push_back(Order::Start(Box::new(command), config.cgroup.clone(), sender));
-    spawner.unpark();
+    let order = Order::Start(Box::new(command), config.cgroup.clone(), sender);
+    spawner.queue.lock().push_back(order);
+    thread.unpark();
     match receiver.await {
         Ok(started) => started.map(|child| (child, ours, page)),
         Err(_) => Err(io::Error::other("the thread that starts workers has ended")),
@@ -102,27 +146,6 @@ fn send_page(channel: &UnixStream) -> io::Result<Page> {
     Ok(page)
 }
 
-fn start() -> io::Result<thread::Thread> {
-    let started = thread::Builder::new().name("reiver-spawn".into()).spawn(|| {
-        let mut groups: Vec<(PathBuf, Instant)> = Vec::new();
-        loop {
-            let order = QUEUE.lock().pop_front();
-            match order {
-                Some(Order::Start(command, group, sender)) => {
-                    let _ = sender.send(give_birth(*command, group));
-                }
-                Some(Order::Remove(path)) => groups.push((path, clock::now())),
-                None if groups.is_empty() => thread::park(),
-                None => thread::park_timeout(REMOVAL.1),
-            }
-            groups.retain(|(path, since)| {
-                std::fs::remove_dir(path).is_err() && path.exists() && since.elapsed() < REMOVAL.0
-            });
-        }
-    })?;
-    Ok(started.thread().clone())
-}
-
 fn give_birth(mut command: Command, group: Option<(PathBuf, u64)>) -> io::Result<Newborn> {
     let group = group.map(|(parent, memory)| Group::new(&parent, unique_block(1), memory));
     let group = group.transpose()?;
@@ -139,9 +162,10 @@ fn give_birth(mut command: Command, group: Option<(PathBuf, u64)>) -> io::Result
 
 /// Removes a control group, when its last process has ended.
 pub(super) fn remove_group(path: PathBuf) {
-    QUEUE.lock().push_back(Order::Remove(path));
-    if let Some(Ok(spawner)) = THREAD.get() {
-        spawner.unpark();
+    let spawner = Spawner::of_process();
+    spawner.queue.lock().push_back(Order::Remove(path));
+    if let Some(thread) = &*spawner.thread.lock() {
+        thread.unpark();
     }
 }
 

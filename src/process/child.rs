@@ -6,7 +6,6 @@ use super::{ChildStderr, ChildStdin, ChildStdout};
 use crate::io::{AsyncRead, AsyncReadExt};
 use crate::signal::unix::SignalKind;
 use crate::task::budget;
-use rustix::process::{Pid, Signal, kill_process};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
@@ -116,11 +115,16 @@ impl Child {
     pub fn send_signal(&self, kind: SignalKind) -> io::Result<()> {
         let State::Running(running) = &self.state else { return Err(has_ended()) };
         // Nobody has reaped it, so the number is still its own.
-        let pid = running.parts.as_ref().and_then(|(child, _)| Pid::from_raw(child.id() as i32));
-        let signal = Signal::from_named_raw(kind.as_raw_value());
-        match (pid, signal) {
-            (Some(pid), Some(signal)) => Ok(kill_process(pid, signal)?),
-            _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no such signal")),
+        let pid = running.parts.as_ref().map(|(child, _)| child.id() as libc::pid_t);
+        let number = kind.as_raw_value();
+        // 0 would be a question. What else is no signal the system says: it alone knows all real-time signals.
+        let Some(pid) = pid.filter(|_| number > 0) else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no such signal"));
+        };
+        // SAFETY: no memory is involved. The process is a child of ours.
+        match unsafe { libc::kill(pid, number) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
         }
     }
 
@@ -188,6 +192,19 @@ impl Child {
         unit.made_progress();
         self.state = State::Ended(status);
         Poll::Ready(Ok(status))
+    }
+
+    /// Waits for the end without reaping it. Pending for ever where the system tells only by signal; ready also when
+    /// the runtime is shut down.
+    #[cfg(all(feature = "offload", target_os = "linux"))]
+    pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.state {
+            State::Running(running) => match &running.parts {
+                Some((_, exit)) => exit.poll_told(cx),
+                None => Poll::Pending,
+            },
+            State::Ended(_) => Poll::Ready(()),
+        }
     }
 
     /// How it ended, or `None` if it runs. Does not wait, and does not close its input.

@@ -45,6 +45,16 @@ impl Exit {
         signal(SignalKind::child()).map(Self::Signal)
     }
 
+    /// Waits for the end of the child without reaping it, as far as a descriptor tells it: else for ever. The waker of
+    /// the last call, or of [`poll`](Self::poll), is the one that is woken. Also ready when the runtime is shut down.
+    #[cfg(all(feature = "offload", target_os = "linux"))]
+    pub(super) fn poll_told(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Pidfd(pidfd) => pidfd.registration().poll_read_ready(cx).map(drop),
+            Self::Signal(_) => Poll::Pending,
+        }
+    }
+
     /// Waits for the end of `child` and reaps it. The waker of the last call is the one that is woken.
     ///
     /// # Errors

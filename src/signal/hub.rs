@@ -35,16 +35,18 @@
 //! the delivery's critical section (then its waker is taken and called) or after (then it finds the
 //! mark). *Model*: `signal_raise_vs_listener`.
 //!
-//! **A new listener gets what comes after [`listen`] returned, and nothing from before it was called.** First
-//! the relay runs, and so bits set before are taken and delivered to the others; then the listener is added,
-//! then the handler installed, then the relay runs again.
+//! **A new listener gets what comes after [`listen`] returned, and what came long before it was called it does
+//! not get.** First the relay runs, and so bits set before are taken and delivered to the others; then the
+//! listener is added, then the handler installed, then the relay runs again. Only bits that another thread has
+//! taken just before, and is about to deliver, may reach the new listener too.
 //!
 //! **A listener whose runtime ends is told.** The reactor's shutdown wakes the relay, whose wait then
 //! fails; it marks the listeners that came by it. One that comes later runs the relay
 //! itself, after it was added, and gets the error.
 //!
-//! A child between `fork` and `exec` has the pipe and the handlers, but its bits are its own copy. A signal
-//! to it then leaves a byte without a bit here, and a relay finds nothing.
+//! A child by `fork` has the pipe and the handlers, and a handler looks for the hub of its process: there it does
+//! nothing until somebody listens, who makes a hub. The handlers stay: to install them again would wait for one that
+//! ran at the fork, in a thread that is not here.
 //!
 //! # Rejected
 //!
@@ -60,16 +62,17 @@ use super::post::Post;
 use crate::primitive::{Arc, StaticMutex};
 use crate::reactor::{Direction, Evented, Interest, Ready, ShutDown};
 use crate::scheduler::{self, Shared};
+use crate::util::of_process::OfProcess;
 use signal_hook_registry::{FORBIDDEN, register};
 use std::ffi::c_int;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::{OnceLock, Weak};
+use std::sync::Weak;
 use std::task::{Context, Poll, Wake, Waker};
 
-/// What handlers write to and relays read from. It is made by the first listener and stays.
-static HUB: OnceLock<Hub> = OnceLock::new();
+/// What handlers write to and relays read from. It is made by the first listener of the process and stays.
+static HUB: OfProcess<Hub> = OfProcess::new();
 
 struct Hub {
     post: Post,
@@ -97,7 +100,10 @@ fn hub() -> io::Result<&'static Hub> {
     let (writer, reader) = UnixStream::pair()?;
     writer.set_nonblocking(true)?;
     reader.set_nonblocking(true)?;
-    let setup = Setup { installed: Set::default(), relays: Vec::new(), next: 0 };
+    // A child has its parent's handlers. Not known if somebody held the lock at the fork: then it installs them
+    // twice, which does no harm.
+    let parents = HUB.parents().and_then(|hub| Some(hub.setup.try_lock()?.installed));
+    let setup = Setup { installed: parents.unwrap_or_default(), relays: Vec::new(), next: 0 };
     let hub = Hub { post: Post::new(), writer, reader, setup: StaticMutex::new(setup) };
     // Two may come at once; the pipe of one of them is closed again.
     Ok(HUB.get_or_init(move || hub))
@@ -120,9 +126,11 @@ impl Hub {
     fn install(&'static self, number: Number, signal: c_int) -> io::Result<()> {
         let mut setup = self.setup.lock();
         if !setup.installed.contains(number) {
-            // SAFETY: the action is async-signal-safe: an atomic operation, and a write to a
-            // descriptor that is never closed. It does not panic. `errno` is saved by the registry.
-            unsafe { register(signal, move || self.raise(number))? };
+            // SAFETY: the action is async-signal-safe: a look at the process's number, atomic operations, and a
+            // write to a descriptor that is never closed. It does not panic. `errno` is saved by the registry.
+            unsafe {
+                register(signal, move || HUB.get().into_iter().for_each(|hub| hub.raise(number)))?
+            };
             setup.installed.insert(number);
         }
         Ok(())

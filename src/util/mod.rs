@@ -4,6 +4,7 @@ pub(crate) mod abort;
 pub(crate) mod histogram;
 pub(crate) mod list;
 pub(crate) mod note;
+pub(crate) mod of_process;
 pub(crate) mod outbox;
 pub(crate) mod pad;
 pub(crate) mod patience;

@@ -85,6 +85,22 @@ async fn panics_come_back_and_the_worker_lives_on() {
 }
 
 #[reiver::test]
+async fn a_panic_says_as_much_as_a_message_may_have() {
+    let pool = one().env("RUST_BACKTRACE", "1").max_message(4096).build();
+    let worker = pool.run(jobs::pid::job()).await.unwrap();
+    let error = pool.run(jobs::panics::job("short".into())).await.unwrap_err();
+    let Failure::Panicked { message, location, backtrace } = error.failure() else {
+        panic!("{error:?}")
+    };
+    assert_eq!((message.as_str(), backtrace), ("short", &None));
+    assert!(location.contains("tests/offload/jobs.rs:"), "{location}");
+    let error = pool.run(jobs::panics_at_length::job(5_000)).await.unwrap_err();
+    let Failure::Panicked { message, .. } = error.failure() else { panic!("{error:?}") };
+    assert!(message.len() > 3_500 && message.chars().all(|c| c == '\u{e4}'), "{message}");
+    assert_eq!(pool.run(jobs::pid::job()).await.unwrap(), worker);
+}
+
+#[reiver::test]
 async fn a_timeout_kills_and_the_next_job_goes_on() {
     let pool = one().build();
     for job in [jobs::forever::job(), jobs::raises::job(libc::SIGSTOP)] {
@@ -226,6 +242,24 @@ async fn grandchildren_end_with_a_killed_worker() {
     assert!(matches!(error.failure(), Failure::Killed { .. }));
     until("the end of the grandchild", || !lives(child)).await;
     assert_eq!(pool.run(jobs::forks::job()).await.unwrap(), 7);
+}
+
+#[reiver::test]
+async fn a_workers_death_is_seen_although_its_channel_stays_open() {
+    let pool = one().build();
+    let error = pool.run(jobs::forks_and_dies::job());
+    let error = reiver::time::timeout(super::PATIENCE, error).await.unwrap().unwrap_err();
+    let Failure::Killed { signal, .. } = error.failure() else { panic!("{error:?}") };
+    assert_eq!(*signal, libc::SIGABRT);
+    assert_eq!(pool.run(jobs::add::job(1, 1)).await.unwrap(), 2);
+}
+
+#[reiver::test]
+async fn workers_that_die_before_their_first_job_are_not_started_at_once() {
+    let pool = one().min_workers(1).initializer(jobs::dies_soon::job()).build();
+    until("back-off", || pool.stats().backing_off).await;
+    let stats = pool.stats();
+    assert!(stats.start_failures >= 2 && stats.started >= 2, "{stats:?}");
 }
 
 #[reiver::test]

@@ -69,6 +69,11 @@ pub fn panics(text: String) {
 }
 
 #[reiver::offload]
+pub fn panics_at_length(chars: usize) {
+    panic!("{}", "\u{e4}".repeat(chars))
+}
+
+#[reiver::offload]
 pub fn panics_oddly() {
     std::panic::panic_any(42)
 }
@@ -169,6 +174,33 @@ pub fn forks() -> i32 {
     // SAFETY: waits for the child.
     unsafe { libc::waitpid(child, &mut status, 0) };
     libc::WEXITSTATUS(status)
+}
+
+/// Leaves a process that has the channel and runs on, and dies.
+#[reiver::offload]
+pub fn forks_and_dies() {
+    // SAFETY: the child does nothing but sleep and exit.
+    unsafe {
+        if libc::fork() == 0 {
+            libc::sleep(600);
+            libc::_exit(0)
+        }
+    }
+    std::process::abort()
+}
+
+/// An initialiser: the worker dies when it has said that it is ready.
+#[reiver::offload]
+pub fn dies_soon() {
+    std::thread::spawn(|| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::process::abort()
+    });
+}
+
+#[reiver::offload]
+pub fn length(blob: reiver::offload::Blob) -> usize {
+    blob.len()
 }
 
 #[reiver::offload]

@@ -7,6 +7,7 @@ mod fan_out;
 mod inline;
 mod jobs;
 mod listing;
+mod odds;
 mod parent;
 mod pool;
 mod recall;

@@ -29,6 +29,8 @@ struct Hook {
     refuse: AtomicBool,
     /// Threads unwind before they run their body.
     unwind: AtomicBool,
+    /// How many announced jobs have ended.
+    announced: AtomicUsize,
 }
 
 fn config(max_threads: usize) -> Config {
@@ -52,7 +54,9 @@ impl Bench {
             };
             thread::Builder::new().spawn(start).map(drop)
         };
-        Self { pool: Pool::new(config, Box::new(spawn_thread), Box::new(|| ())), hook }
+        let inner = hook.clone();
+        let after_job = move || _ = inner.announced.fetch_add(1, SeqCst);
+        Self { pool: Pool::new(config, Box::new(spawn_thread), Box::new(after_job)), hook }
     }
 
     fn started(&self) -> usize {

@@ -32,21 +32,57 @@ fn a_full_lane_refuses_and_makes_wait() {
     assert_eq!(block_on(bench.pool.try_spawn(Spec::user(), || 6).unwrap()).unwrap(), 6);
 }
 
-#[test]
-fn a_woken_waiter_that_is_dropped_passes_the_room_on() {
-    struct Count(AtomicUsize);
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, SeqCst);
-        }
+/// Counts wakes.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
     }
+}
+
+impl Count {
+    fn poll<F: Future + Unpin>(self: &Arc<Self>, future: &mut F) -> Poll<F::Output> {
+        let waker = Waker::from(self.clone());
+        std::pin::Pin::new(future).poll(&mut Context::from_waker(&waker))
+    }
+}
+
+#[test]
+fn waiters_keep_their_order() {
     let room = Room::new(1);
     room.take();
-    let counts = [0, 1].map(|_| Arc::new(Count(AtomicUsize::new(0))));
+    let counts = [0; 3].map(|_| Arc::<Count>::default());
+    let mut waits: Vec<_> = (0..3).map(|_| Box::pin(room.wait())).collect();
+    for (wait, count) in waits.iter_mut().zip(&counts) {
+        assert!(count.poll(wait).is_pending());
+    }
+    let woken = || counts.each_ref().map(|c| c.0.load(SeqCst));
+    room.give_back();
+    assert_eq!(woken(), [1, 0, 0]);
+    // A newcomer is faster.
+    assert!(room.try_take());
+    assert!(counts[0].poll(&mut waits[0]).is_pending());
+    room.give_back();
+    assert_eq!(woken(), [2, 0, 0], "it has lost its place");
+    assert!(counts[0].poll(&mut waits[0]).is_ready());
+    assert_eq!(woken(), [2, 0, 0], "there is no room to wake anybody for");
+    room.give_back();
+    assert_eq!(woken(), [2, 1, 0]);
+    assert!(counts[1].poll(&mut waits[1]).is_ready());
+    room.give_back();
+    assert_eq!(woken(), [2, 1, 1]);
+}
+
+#[test]
+fn a_woken_waiter_that_is_dropped_passes_the_room_on() {
+    let room = Room::new(1);
+    room.take();
+    let counts = [0, 1].map(|_| Arc::<Count>::default());
     let mut waits: Vec<_> = (0..2).map(|_| Box::pin(room.wait())).collect();
     for (wait, count) in waits.iter_mut().zip(&counts) {
-        let waker = Waker::from(count.clone());
-        assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        assert!(count.poll(wait).is_pending());
     }
     let woken = || counts.each_ref().map(|c| c.0.load(SeqCst));
     room.give_back();

@@ -39,6 +39,22 @@ fn shutdown_reports_what_still_runs() {
     assert_eq!(ran.load(SeqCst), 1);
 }
 
+/// What was held for them is given back.
+#[test]
+fn the_end_of_cancelled_jobs_is_announced() {
+    let bench = Bench::new(config(1));
+    let announced = || Spec { announced: true, ..Spec::user() };
+    let (end, _busy) = bench.occupy(announced());
+    let _queued = [0, 1].map(|n| bench.pool.spawn(announced(), move || n).unwrap());
+    assert!(!bench.pool.shutdown(Some(Instant::now())).is_clean());
+    assert_eq!(bench.hook.announced.load(SeqCst), 2, "those in the queue");
+    drop(bench.pool.spawn(announced(), || 2).unwrap());
+    assert_eq!(bench.hook.announced.load(SeqCst), 3, "one that came too late");
+    drop(end);
+    assert!(bench.pool.shutdown(None).is_clean());
+    assert_eq!(bench.hook.announced.load(SeqCst), 4);
+}
+
 #[test]
 fn mandatory_jobs_behind_a_running_one_still_run() {
     let bench = Bench::new(Config { reserved: 0, ..config(1) });
@@ -119,7 +135,8 @@ fn spawns_race_with_shutdown() {
                     let handles: Vec<_> = (0..50)
                         .map(|n| {
                             let ran = ran.clone();
-                            let spec = Spec { mandatory: n % 3 == 0, ..Spec::user() };
+                            let mandatory = n % 3 == 0;
+                            let spec = Spec { mandatory, announced: true, ..Spec::user() };
                             bench.pool.spawn(spec, move || ran.fetch_add(1, SeqCst)).unwrap()
                         })
                         .collect();
@@ -138,5 +155,6 @@ fn spawns_race_with_shutdown() {
             });
         });
         assert_eq!(ran.load(SeqCst), done.load(SeqCst));
+        assert_eq!(bench.hook.announced.load(SeqCst), 100);
     }
 }

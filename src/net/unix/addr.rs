@@ -10,6 +10,21 @@ use std::{fmt, io};
 #[derive(Clone)]
 pub struct SocketAddr(SockAddr);
 
+/// The address of a path.
+///
+/// # Errors
+///
+/// `InvalidInput` if it is too long, or has a zero byte: what is behind it would be cut off. A zero byte at the beginning
+/// makes it a name outside the file system, which may have more.
+pub(super) fn address(path: impl AsRef<Path>) -> io::Result<SockAddr> {
+    let bytes = path.as_ref().as_os_str().as_bytes();
+    if bytes.first() != Some(&0) && bytes.contains(&0) {
+        let text = "the path of a socket must not have a zero byte";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    SockAddr::unix(path)
+}
+
 impl SocketAddr {
     /// The address of a socket, which is no failure: the system gave it.
     pub(super) fn new(address: &SockAddr) -> io::Result<Self> {
@@ -47,6 +62,13 @@ impl fmt::Debug for SocketAddr {
     }
 }
 
+/// What stands for an address that cannot be made. Another program may have bound a path that fills the whole
+/// room, which the system allows: it has no end, and neither std nor `socket2` makes such a one.
+fn unnamed() -> SockAddr {
+    SockAddr::unix("").expect("it has no length")
+}
+
+/// A path of 108 bytes, which can only come from another program, gives an address without a name.
 impl From<net::SocketAddr> for SocketAddr {
     fn from(address: net::SocketAddr) -> Self {
         let mut name = Vec::new();
@@ -59,17 +81,19 @@ impl From<net::SocketAddr> for SocketAddr {
             }
             (None, None) => Path::new(""),
         };
-        Self(SockAddr::unix(path).expect("an address of std fits into one"))
+        Self(SockAddr::unix(path).unwrap_or_else(|_| unnamed()))
     }
 }
 
+/// A path of 108 bytes, which can only come from another program, gives an address without a name.
 impl From<SocketAddr> for net::SocketAddr {
     fn from(address: SocketAddr) -> Self {
         let std = match (address.as_pathname(), address.as_abstract_name()) {
             (None, Some(name)) => sys::from_abstract_name(name),
             (path, _) => net::SocketAddr::from_pathname(path.unwrap_or(Path::new(""))),
         };
-        std.expect("an address of std holds one")
+        let unnamed = |_| net::SocketAddr::from_pathname("");
+        std.or_else(unnamed).expect("it has no length")
     }
 }
 

@@ -1,6 +1,7 @@
 //! Messages between Unix sockets.
 
 use super::SocketAddr;
+use super::addr::address;
 use crate::net::datagram::{self, datagram_methods};
 use crate::net::methods::{
     descriptor_traits, poll_read_ready, poll_write_ready, readiness_methods,
@@ -8,13 +9,15 @@ use crate::net::methods::{
 use crate::net::socket::Socket;
 use crate::net::sys;
 use crate::reactor::{Direction, Interest, Ready};
+use crate::time::sleep;
 use bytes::BufMut;
-use socket2::{Domain, SockAddr, SockRef, Type};
+use socket2::{Domain, SockRef, Type};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net;
 use std::path::Path;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use std::{fmt, io};
 use tokio::io::ReadBuf;
 
@@ -36,6 +39,10 @@ use tokio::io::ReadBuf;
 /// ```
 pub struct UnixDatagram(Socket<net::UnixDatagram>);
 
+/// Between two tries to send to a socket that has no room: the first, and the longest. Readiness says nothing of
+/// another socket; a try that fails even makes one's own ready, so waiting for that would use a whole CPU.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(32));
+
 impl UnixDatagram {
     /// A socket at `path`; a path that begins with a zero byte is a name outside the file system.
     ///
@@ -49,7 +56,7 @@ impl UnixDatagram {
     #[track_caller]
     pub fn bind<P: AsRef<Path>>(path: P) -> io::Result<UnixDatagram> {
         let socket = sys::socket(Domain::UNIX, Type::DGRAM)?;
-        socket.bind(&SockAddr::unix(path)?)?;
+        socket.bind(&address(path)?)?;
         Self::from_nonblocking(socket.into())
     }
 
@@ -88,12 +95,13 @@ impl UnixDatagram {
     ///
     /// Those of the operating system.
     pub fn connect<P: AsRef<Path>>(&self, path: P) -> io::Result<()> {
-        SockRef::from(self).connect(&SockAddr::unix(path)?)
+        SockRef::from(self).connect(&address(path)?)
     }
 
     datagram_methods!(net::UnixDatagram, SocketAddr, SocketAddr::new);
 
-    /// Sends a message to the socket at `target`.
+    /// Sends a message to the socket at `target`. While that has no room it is tried again and again, at most 32 ms
+    /// later than there could be some: the system tells only a socket that is [connected](Self::connect).
     ///
     /// # Errors
     ///
@@ -103,12 +111,22 @@ impl UnixDatagram {
     ///
     /// When the future is dropped, nothing was sent.
     pub async fn send_to<P: AsRef<Path>>(&self, buf: &[u8], target: P) -> io::Result<usize> {
-        let target = SockAddr::unix(target)?;
-        self.0.run(Interest::WRITABLE, |io| SockRef::from(io).send_to(buf, &target)).await
+        let target = address(target)?;
+        let mut pauses = PAUSES.0;
+        let send = |io: &net::UnixDatagram| SockRef::from(io).send_to(buf, &target);
+        self.0.ready(Interest::WRITABLE).await?;
+        loop {
+            match send(self.0.io()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(pauses).await,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                sent => return sent,
+            }
+            pauses = PAUSES.1.min(2 * pauses);
+        }
     }
 
     /// As [`send_to`](Self::send_to). The waker of the last call of any polled send is the one that
-    /// is woken.
+    /// is woken. While the socket at `target` has no room it may be woken at once, and in vain.
     ///
     /// # Errors
     ///
@@ -119,7 +137,7 @@ impl UnixDatagram {
         buf: &[u8],
         target: P,
     ) -> Poll<io::Result<usize>> {
-        let target = SockAddr::unix(target)?;
+        let target = address(target)?;
         self.0.poll_run(Direction::Write, cx, |io| SockRef::from(io).send_to(buf, &target))
     }
 
@@ -129,7 +147,7 @@ impl UnixDatagram {
     ///
     /// `WouldBlock` if there is no room, and as [`send_to`](Self::send_to).
     pub fn try_send_to<P: AsRef<Path>>(&self, buf: &[u8], target: P) -> io::Result<usize> {
-        let target = SockAddr::unix(target)?;
+        let target = address(target)?;
         self.0.try_io(Interest::WRITABLE, |io| SockRef::from(io).send_to(buf, &target))
     }
 

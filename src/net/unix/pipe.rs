@@ -49,8 +49,9 @@ pub fn pipe() -> io::Result<(Sender, Receiver)> {
 
 /// How to open a named pipe (a FIFO).
 ///
-/// Opening does not wait for the other end: a receiver may be opened before there is a sender, and
-/// then reads an end until one has come; a sender without a receiver is refused (`ENXIO`).
+/// Opening does not wait for the other end: a receiver may be opened before there is a sender, and its reads wait
+/// until one has come (on Linux; they read an end when all senders are gone again, until the next one writes). A sender
+/// without a receiver is refused (`ENXIO`).
 #[derive(Debug, Clone, Default)]
 pub struct OpenOptions {
     read_write: bool,

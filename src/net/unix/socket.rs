@@ -1,8 +1,9 @@
 //! A Unix socket before it connects or listens.
 
+use super::addr::address;
 use super::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use crate::net::sys;
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, Socket, Type};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::path::Path;
 use std::{fmt, io};
@@ -51,7 +52,7 @@ impl UnixSocket {
     ///
     /// `AddrInUse` if there is a file at `path`, among those of the operating system.
     pub fn bind(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        self.0.bind(&SockAddr::unix(path)?)
+        self.0.bind(&address(path)?)
     }
 
     pub(super) fn bind_addr(&self, address: &SocketAddr) -> io::Result<()> {
@@ -84,7 +85,7 @@ impl UnixSocket {
     /// Outside a runtime.
     pub async fn connect(self, path: impl AsRef<Path>) -> io::Result<UnixStream> {
         self.must_be(Type::STREAM)?;
-        let address = SockAddr::unix(path)?;
+        let address = address(path)?;
         UnixStream::connect_socket(self.0, address).await
     }
 

@@ -1,5 +1,6 @@
 //! A connection between Unix sockets.
 
+use super::addr::address;
 use super::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use super::{SocketAddr, UCred};
 use crate::net::methods::{
@@ -42,7 +43,7 @@ impl UnixStream {
     ///
     /// Dropping the future gives the connection up.
     pub async fn connect<P: AsRef<Path>>(path: P) -> io::Result<UnixStream> {
-        let address = SockAddr::unix(path)?;
+        let address = address(path)?;
         Self::connect_socket(sys::socket(Domain::UNIX, Type::STREAM)?, address).await
     }
 

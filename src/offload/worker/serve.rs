@@ -1,7 +1,7 @@
 //! The loop of a worker: a message, a call, an answer.
 
 use super::super::blob::Blob;
-use super::super::context::JobContext;
+use super::super::context::{JobContext, cut};
 use super::super::error::Trouble;
 use super::super::frame::{Frame, HEAD, Head, Kind, Reader, Segment};
 use super::super::link::has_input;
@@ -211,7 +211,9 @@ pub(in crate::offload) fn answer(
     limit: u64,
     seen: Option<Panic>,
 ) -> (Kind, u64, Message) {
-    let text = |text: &str| Message { payload: text.into(), blobs: Vec::new() };
+    // An error may say as much as a result.
+    let most = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(HEAD);
+    let text = |text: &str| Message { payload: cut(text, most).into(), blobs: Vec::new() };
     match called {
         Ok(Output(Ok(message))) => {
             let size = message.len() as u64 + 8 * message.blobs.len() as u64 + HEAD as u64;
@@ -233,10 +235,23 @@ pub(in crate::offload) fn answer(
             if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
                 std::mem::forget(again);
             }
-            let message = registry::encode(&(message, place, backtrace));
-            (Kind::Panicked, 0, message.unwrap_or_default())
+            (Kind::Panicked, 0, panicked((message, place, backtrace), most))
         }
     }
+}
+
+/// A panic in at most so many bytes: without its backtrace if need be, and then without the end of its message.
+fn panicked((mut message, place, backtrace): Panic, most: usize) -> Message {
+    let whole = registry::encode(&(&message, &place, backtrace)).unwrap_or_default();
+    if whole.len() <= most {
+        return whole;
+    }
+    let bare = registry::encode(&(&message, &place, None::<String>)).unwrap_or_default();
+    let excess = bare.len().saturating_sub(most);
+    message.truncate(cut(&message, message.len().saturating_sub(excess)).len());
+    let bare = registry::encode(&(&message, &place, None::<String>)).unwrap_or_default();
+    // A limit below the length of a path: there was a panic, and that is all.
+    if bare.len() <= most { bare } else { Message::default() }
 }
 
 /// Notes the panics of this thread, and leaves those of others to the hook before.
