@@ -364,7 +364,7 @@ fn a_submitted_job_is_from_where_it_was_submitted() {
         let closed = Arc::new(std::sync::Mutex::new(closed));
         let job = || {
             let closed = closed.clone();
-            move || drop(closed.lock().unwrap().recv())
+            move || assert!(closed.lock().unwrap().recv().is_err())
         };
         let pool = Pool::builder().build();
         let submitted = [task::submit_blocking(job()).await, pool.submit(job()).await];

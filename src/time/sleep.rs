@@ -110,7 +110,7 @@ impl Sleep {
 const UNSET: u64 = LAST;
 
 /// The runtime here, or the one of timers that are polled outside of all.
-fn or_outside<'a>(runtime: Option<&'a Arc<Shared>>) -> &'a Arc<Shared> {
+fn or_outside(runtime: Option<&Arc<Shared>>) -> &Arc<Shared> {
     match runtime {
         Some(runtime) => runtime,
         None => scheduler::outside(),

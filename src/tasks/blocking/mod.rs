@@ -121,6 +121,7 @@ where
 /// # });
 /// ```
 #[track_caller]
+#[allow(clippy::async_yields_async)] // the caller awaits the job, or does not
 pub fn submit_blocking<F, R>(f: F) -> impl Future<Output = JoinHandle<R>>
 where
     F: FnOnce() -> R + Send + 'static,
