@@ -224,9 +224,8 @@ impl Registration {
 
     #[cold]
     fn watch_more(&self, wanted: Watched) -> io::Result<()> {
-        self.source()
-            .word()
-            .watch(wanted, |all| self.slot.poller().modify(self.fd(), self.key(), watch(all)))
+        let tell = |all| self.slot.poller().modify(self.fd(), self.key(), watch(all));
+        self.source().watch(wanted, tell)
     }
 }
 

@@ -19,7 +19,7 @@
 //! task of the last reader alive for as long as the socket.
 
 use super::ready::Ready;
-use super::word::{Arm, Event, ReadyEvent, Snapshot, Word};
+use super::word::{Arm, Event, ReadyEvent, Snapshot, Watched, Word};
 use crate::primitive::{SpinLock, UnsafeCell};
 use crate::util::list::{Linked, Links, List};
 use crate::util::wake_batch::WakeBatch;
@@ -178,6 +178,24 @@ impl Source {
     pub fn shut_down(&self) {
         self.word.shut_down();
         self.wake(self.word.load().generation(), Ready::ALL);
+    }
+
+    /// Adds to what is watched, for the owner: [`Word::watch`].
+    ///
+    /// # Errors
+    ///
+    /// Those of `tell`. Who came meanwhile trusts in a watch that there is not: everybody is woken, and the next wait
+    /// tries again.
+    pub fn watch<E>(
+        &self,
+        more: Watched,
+        tell: impl FnMut(Watched) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let told = self.word.watch(more, tell);
+        if told.is_err() {
+            self.wake(self.word.load().generation(), Ready::ALL);
+        }
+        told
     }
 
     /// Wakes everybody who waits for any of `ready`, if `generation` is still the owner.

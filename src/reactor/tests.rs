@@ -1,5 +1,7 @@
 //! The reactor on real descriptors. Wakes are counted; nothing waits by the clock.
 
+use super::source::{Source, Wait, Waiter};
+use super::word::Watched;
 use super::*;
 use std::future::Future;
 use std::io::{ErrorKind, Read, Write};
@@ -487,4 +489,29 @@ fn threads_exchange_a_byte_through_one_turn() {
             reactor.turn(&mut events, None).unwrap();
         }
     });
+}
+
+/// Somebody waits for output, and finds it watched, as the poller is about to refuse that.
+#[test]
+fn a_refused_watch_wakes_who_trusted_in_it() {
+    let source = Source::new();
+    let _ = source.word().open(Ready::EMPTY, Watched::of(Ready::READABLE));
+    let (output, trusts) = (Watched::of(Direction::Write.mask()), Task::new());
+    let waiter = pin!(Waiter::new(Ready::WRITABLE));
+    let listed = Task::new();
+    let refused = source.watch(output, |_| {
+        let waits = [
+            source.poll_slot(Direction::Write, None, &mut trusts.cx()),
+            source.poll_waiter(waiter.as_ref(), &mut listed.cx()),
+        ];
+        for wait in waits {
+            let Wait::Pending(now) = wait else { panic!("{wait:?}") };
+            assert!(now.watched().contains(output));
+        }
+        Err(())
+    });
+    assert_eq!((refused, trusts.wakes(), listed.wakes()), (Err(()), 1, 1));
+    // It looks again, and sees to it itself.
+    let wait = source.poll_slot(Direction::Write, None, &mut trusts.cx());
+    assert!(matches!(wait, Wait::Pending(now) if !now.watched().contains(output)), "{wait:?}");
 }

@@ -270,7 +270,8 @@ impl Word {
     ///
     /// # Errors
     ///
-    /// Those of `tell`; the next wait tries again.
+    /// Those of `tell`. The caller then wakes everybody who waits: some may have found it watched meanwhile, and
+    /// have told nobody.
     pub fn watch<E>(
         &self,
         more: Watched,
@@ -282,7 +283,8 @@ impl Word {
         let mut all = Watched(before.watched().0 | more.0);
         loop {
             if let Err(error) = tell(all) {
-                // Relaxed: nothing has been achieved that another thread could rely on.
+                // Who arms after this finds it not watched. Who armed before left a waker under the lock of the
+                // waiters, which the caller takes next: Relaxed.
                 self.0.fetch_and(!bits, Relaxed);
                 return Err(error);
             }
