@@ -42,8 +42,8 @@ pub(crate) use hooks::Hooks;
 #[allow(unused_imports)]
 pub use idle::{Asleep, Idle, Search};
 pub use monitor::{Activity, SlowPoll, Subject};
-#[allow(unused_imports)] // only worker processes have them
 pub(crate) use outside::outside;
+#[allow(unused_imports)] // only worker processes have them
 #[allow(unused_imports)]
 pub use park::{Blocking, Parker, Unpark};
 pub(crate) use processes::{Counts, ProcessPools, Processes};

@@ -384,7 +384,7 @@ fn a_drop_that_panics_keeps_no_other_value() {
 fn a_waker_that_panics_keeps_no_values_alive() {
     let (tx, rx) = broadcast::channel(8);
     let value = std::sync::Arc::new(());
-    (0..8).for_each(|_| drop(tx.send(value.clone()).unwrap()));
+    (0..8).for_each(|_| assert_eq!(tx.send(value.clone()).unwrap(), 1));
     let mut closed = std::pin::pin!(tx.closed());
     assert!(closed.as_mut().poll(&mut Context::from_waker(&panicker())).is_pending());
     assert_eq!(panics(|| drop(rx)), "a waker panics");

@@ -82,7 +82,7 @@ fn all_below_are_cancelled_before_anybody_is_told() {
     let below = root.child_token().child_token();
     let (seen, shown) = (Arc::new(AtomicUsize::new(0)), below.clone());
     let counter = seen.clone();
-    let waker = meddler(move || drop(counter.fetch_add(shown.is_cancelled().into(), SeqCst)));
+    let waker = meddler(move || _ = counter.fetch_add(shown.is_cancelled().into(), SeqCst));
     let mut waits = std::pin::pin!(root.cancelled());
     assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     drop(waker);
