@@ -43,9 +43,9 @@ pub(crate) use hooks::Hooks;
 pub use idle::{Asleep, Idle, Search};
 pub use monitor::{Activity, SlowPoll, Subject};
 pub(crate) use outside::outside;
-#[allow(unused_imports)] // only worker processes have them
 #[allow(unused_imports)]
 pub use park::{Blocking, Parker, Unpark};
+#[allow(unused_imports)] // only worker processes have them
 pub(crate) use processes::{Counts, ProcessPools, Processes};
 pub use processes::{OffloadJob, OffloadMetrics};
 #[allow(unused_imports)]
