@@ -8,9 +8,9 @@ use super::Shared;
 use super::rescue::Settings;
 use crate::blocking::{Config, Pool};
 use crate::primitive::{Arc, in_model, thread};
-use std::sync::OnceLock;
+use crate::util::of_process::OfProcess;
 
-static OUTSIDE: OnceLock<Arc<Shared>> = OnceLock::new();
+static OUTSIDE: OfProcess<Arc<Shared>> = OfProcess::new();
 
 /// Who looks after timers here, where no runtime is.
 ///
