@@ -458,8 +458,8 @@ impl Shared {
         drop(jobs);
     }
 
-    /// A start went wrong, or a worker ended before its first job. The second in a row holds up the next start, and fails what is queued if nobody is
-    /// left to take it: all slots have failed.
+    /// A start went wrong, or a worker ended before its first job. The second in a row holds up the next start, and
+    /// fails what is queued if nobody is left to take it: all slots have failed.
     ///
     /// A slot that has failed counts as lost although it tries again: two slots whose starts take long and go
     /// wrong by turns would each wait for the other for ever.
