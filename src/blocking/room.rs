@@ -173,3 +173,38 @@ impl Drop for Wait<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::task::Wake;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+
+    /// The first takes a place that came before it was listed, and is woken for another before it is off the list.
+    #[test]
+    fn a_wake_for_one_that_has_a_place_is_passed_on() {
+        let room = Room::new(2);
+        room.take();
+        room.take();
+        let counts = [0, 1].map(|_| Arc::<Count>::default());
+        let wakers = counts.each_ref().map(|count| Waker::from(count.clone()));
+        let woken = || counts.each_ref().map(|count| count.0.load(SeqCst));
+        room.give_back();
+        let first = room.enlist(None, &wakers[0]);
+        assert!(room.try_take());
+        room.enlist(None, &wakers[1]);
+        room.give_back();
+        assert_eq!(woken(), [1, 0]);
+        room.delist(first);
+        assert_eq!(woken(), [1, 1]);
+    }
+}

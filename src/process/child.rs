@@ -196,7 +196,7 @@ impl Child {
 
     /// Waits for the end without reaping it. Pending for ever where the system tells only by signal; ready also when
     /// the runtime is shut down.
-    #[cfg(all(feature = "offload", target_os = "linux"))]
+    #[allow(dead_code)] // only `offload` asks
     pub(crate) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &self.state {
             State::Running(running) => match &running.parts {

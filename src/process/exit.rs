@@ -47,7 +47,7 @@ impl Exit {
 
     /// Waits for the end of the child without reaping it, as far as a descriptor tells it: else for ever. The waker of
     /// the last call, or of [`poll`](Self::poll), is the one that is woken. Also ready when the runtime is shut down.
-    #[cfg(all(feature = "offload", target_os = "linux"))]
+    #[allow(dead_code)] // only `offload` asks
     pub(super) fn poll_told(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Pidfd(pidfd) => pidfd.registration().poll_read_ready(cx).map(drop),

@@ -193,7 +193,8 @@ impl Source {
     ) -> Result<(), E> {
         let told = self.word.watch(more, tell);
         if told.is_err() {
-            self.wake(self.word.load().generation(), Ready::ALL);
+            let now = self.word.load();
+            self.wake(now.generation(), Ready::ALL);
         }
         told
     }

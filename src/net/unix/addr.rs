@@ -14,8 +14,8 @@ pub struct SocketAddr(SockAddr);
 ///
 /// # Errors
 ///
-/// `InvalidInput` if it is too long, or has a zero byte: what is behind it would be cut off. A zero byte at the beginning
-/// makes it a name outside the file system, which may have more.
+/// `InvalidInput` if it is too long, or has a zero byte: what is behind it would be cut off. A zero byte at the
+/// beginning makes it a name outside the file system, which may have more.
 pub(super) fn address(path: impl AsRef<Path>) -> io::Result<SockAddr> {
     let bytes = path.as_ref().as_os_str().as_bytes();
     if bytes.first() != Some(&0) && bytes.contains(&0) {
