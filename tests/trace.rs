@@ -117,7 +117,9 @@ fn a_poll_that_blocks_is_the_longest_slice_and_its_rescue_an_instant() {
 /// Nothing of a thread goes on after it has left the workers.
 #[test]
 fn a_block_on_that_is_over_is_over_in_the_trace() {
-    let runtime = runtime(1);
+    let mut builder = Builder::new_multi_thread();
+    let builder = builder.worker_threads(1).block_on_runs_tasks(true).flight_recorder(1024);
+    let runtime = builder.build().unwrap();
     runtime.block_on(async {});
     let id = {
         let task = runtime.spawn(async { task::id() });

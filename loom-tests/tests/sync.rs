@@ -881,6 +881,20 @@ fn cancellation_child() {
     });
 }
 
+/// Of two that cancel at once each finds all below cancelled when its call has returned.
+#[test]
+fn cancellation_twice() {
+    model("cancellation_twice", Bound::None, || {
+        let token = CancellationToken::new();
+        let child = token.child_token();
+        let theirs = token.clone();
+        let other = spawn(move || theirs.cancel());
+        token.cancel();
+        assert!(child.is_cancelled());
+        other.join().unwrap();
+    });
+}
+
 /// What was put is got; what came too late comes back.
 #[test]
 fn queue_shutdown() {
