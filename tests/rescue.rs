@@ -432,7 +432,7 @@ fn a_root_goes_on_while_tasks_wait_for_it_by_blocking() {
 #[test]
 fn many_tasks_block_in_place_for_each_other() {
     let runtime = runtime(2);
-    let (count, all) = (90, Arc::new(Barrier::new(90)));
+    let (count, all) = (50, Arc::new(Barrier::new(50)));
     let tasks: Vec<_> = (0..count)
         .map(|_| {
             let all = all.clone();

@@ -80,7 +80,7 @@ use std::{fmt, io};
 
 /// Slots for threads that become workers for a while: stand-ins for workers in `block_in_place`, and `block_on`
 /// callers that run tasks. When none is free, stand-ins take those for stuck workers, and the callers just wait.
-const GUESTS: usize = 64;
+const GUESTS: usize = 24;
 /// In a model, where every slot is more to explore.
 const GUESTS_OF_A_MODEL: usize = 1;
 
