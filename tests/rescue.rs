@@ -469,6 +469,39 @@ fn computing_tasks_are_rescued_too() {
     runtime.handle().block_on(task).unwrap();
 }
 
+/// Whoever is rescued goes on with what it computes, and does not hand it to the thread that has come for the others.
+#[test]
+fn ticks_beside_tasks_that_compute_come_by_rescue() {
+    const CHUNK: Duration = Duration::from_millis(20);
+    let runtime = runtime(2);
+    let stop = Arc::new(AtomicBool::new(false));
+    for _ in 0..2 {
+        let stop = stop.clone();
+        drop(runtime.spawn(async move {
+            while !stop.load(Relaxed) {
+                let begun = Instant::now();
+                while begun.elapsed() < CHUNK {
+                    std::hint::spin_loop();
+                }
+                reiver::task::yield_now().await;
+            }
+        }));
+    }
+    let ticks = runtime.spawn(async {
+        let begun = Instant::now();
+        let mut ticks = 0;
+        while begun.elapsed() < 150 * CHUNK {
+            sleep(Duration::from_millis(1)).await;
+            ticks += 1;
+        }
+        ticks
+    });
+    let ticks = runtime.block_on(ticks).unwrap();
+    stop.store(true, Relaxed);
+    // Above 2000, and 90 to 520 where most wait for a chunk or two.
+    assert!(ticks > 600, "{ticks}");
+}
+
 #[test]
 fn blocking_in_place_is_no_reason_for_a_rescue() {
     let runtime = runtime(1);

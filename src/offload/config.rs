@@ -1,6 +1,7 @@
 //! How a pool is set up.
 
 use super::job::{Call, Job};
+use super::page;
 use super::pool::ProcessPool;
 use crate::primitive;
 use crate::runtime::Handle;
@@ -8,6 +9,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The page that both sides have is announced by a message, as any memory.
+const LEAST_MESSAGE: u64 = page::SIZE as u64;
 /// Variables that workers get from our environment, besides those that were asked for: where programs and
 /// temporary files are, the language, and what libraries, backtraces, logs and coverage need.
 const PASSED: [&str; 18] = [
@@ -190,7 +193,12 @@ impl Builder {
     }
 
     /// The longest message in either direction, by default 1 GiB.
+    ///
+    /// # Panics
+    ///
+    /// If it is less than 4096: what a worker and its pool say to each other needs as much.
     pub fn max_message(mut self, bytes: u64) -> Self {
+        assert!(bytes >= LEAST_MESSAGE, "max_message must be at least {LEAST_MESSAGE}");
         self.max_message = bytes;
         self
     }

@@ -337,14 +337,20 @@ impl Worker {
             }
             // Its poll is over and this worker goes on with the next task, which may be this one. Or it is to
             // keep its order.
-            Source::Poll | Source::Root => {
+            Source::Root if self.slot().gate.is_watched() => {
                 self.deque.push(task);
-                if self.slot().gate.is_watched() && self.may_be_lost() {
+                if self.may_be_lost() {
                     // This poll is stuck: nobody else would look here.
                     self.shared().notify_pushed();
                 } else {
                     self.share();
                 }
+            }
+            // Also where the poll was stuck, which ends here: a thread that is called takes the task along that
+            // computes, and leaves what waits behind it to another such.
+            Source::Poll | Source::Root => {
+                self.deque.push(task);
+                self.share();
             }
             // The first is late as it is, and goes before all that waits here: beside 64 busy tasks a
             // tick is 62 µs late, with the interval of 50 µs, and not 414. The others would be too many.

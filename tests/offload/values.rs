@@ -139,3 +139,9 @@ async fn many_at_once_from_many_tasks() {
     assert!(pool.stats().started <= 2, "{:?}", pool.stats());
     assert!(pool.close(super::PATIENCE).await);
 }
+
+#[test]
+#[should_panic(expected = "max_message must be at least 4096")]
+fn a_limit_that_no_worker_could_start_with_is_refused() {
+    let _ = one().max_message(4095);
+}
