@@ -426,6 +426,28 @@ fn a_deadline_that_has_passed_is_over_at_the_first_poll() {
     }
 }
 
+/// A waker of a `block_on` that is over, and was called since, is nothing that a paused clock waits for.
+#[test]
+fn a_paused_clock_forgets_roots_that_are_over() {
+    for runtime in paused() {
+        let waker = runtime.block_on(async {
+            let mut kept = None;
+            let keep = poll_fn(|cx| match kept.replace(cx.waker().clone()) {
+                Some(waker) => Poll::Ready(waker),
+                None => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+            });
+            keep.await
+        });
+        waker.wake_by_ref();
+        let slept = runtime.spawn(sleep(Duration::from_secs(3600)));
+        runtime.block_on(slept).unwrap();
+        drop(waker);
+    }
+}
+
 /// What has happened comes before what is due later, also for the future of the `block_on`, and when another worker
 /// than the last to fall asleep waits in the poller.
 #[cfg(unix)]

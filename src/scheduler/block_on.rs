@@ -211,6 +211,7 @@ impl Shared {
         let waker = Waker::from(flag.clone());
         let mut root = FutureRoot { future, flag, waker, behind: 0, result: None, known: false };
         guest.run(&mut root);
+        self.doom.forget(&root.flag);
         // Dropped while this thread had its only slot: who drives a runtime ends it. Asked after the
         // slot was given back, so that one of the two sees the other.
         if self.workers == 0 && self.is_closed() {
@@ -226,10 +227,20 @@ impl Shared {
     /// a slot is free.
     #[track_caller]
     fn wait_for<F: Future>(self: &Arc<Self>, mut future: Pin<&mut F>) -> F::Output {
-        let flag = RootWaker::new(Reach::Thread(thread::current()));
+        /// A root that the runtime knows.
+        struct Known<'a>(&'a Shared, Arc<RootWaker>);
+
+        impl Drop for Known<'_> {
+            fn drop(&mut self) {
+                self.0.doom.forget(&self.1);
+            }
+        }
+
+        let known = Known(self, RootWaker::new(Reach::Thread(thread::current())));
+        let flag = &known.1;
         let waker = Waker::from(flag.clone());
         let mut cx = Context::from_waker(&waker);
-        if !self.doom.tell(Arc::downgrade(&flag)) {
+        if !self.doom.tell(Arc::downgrade(flag)) {
             flag.wake_by_ref();
         }
         let patience = Patience::new(self.hooks.spin);

@@ -9,6 +9,7 @@ use super::trigger::Trigger;
 use crate::primitive::atomic::{AtomicUsize, Ordering::*};
 use crate::primitive::{Arc, Mutex, fixed};
 use crate::task::{TaskInfo, UnhandledPanic, panics};
+use std::ptr;
 use std::sync::Weak;
 use std::task::Wake;
 
@@ -64,6 +65,11 @@ impl Doom {
         }
         state.roots.push(root);
         true
+    }
+
+    /// `root` is over, though wakers of it may be left.
+    pub(super) fn forget(&self, root: &Arc<RootWaker>) {
+        self.state.lock().roots.retain(|other| !ptr::eq(other.as_ptr(), Arc::as_ptr(root)));
     }
 }
 
