@@ -130,7 +130,7 @@ impl Runtime {
 
     /// Runs `future` to its end on this thread, while the runtime's workers run its tasks. On a current-thread
     /// runtime this thread runs those too, and on others if
-    /// [`Builder::block_on_runs_tasks`](super::Builder::block_on_runs_tasks) says so.
+    /// [`Builder::block_on_runs_tasks`](Builder::block_on_runs_tasks) says so.
     ///
     /// Any number of threads may call it at once. Inside a task it works too, as
     /// [`block_in_place`](crate::task::block_in_place) does.
