@@ -1,13 +1,15 @@
 //! What tasks know and inherit: inherited locals, `current`, `all_tasks`, calls at a time.
 
+mod support;
+
 use reiver::hyper::{HyperExecutor, HyperTimer};
 use reiver::runtime::{Builder, EnterGuard, Handle, Runtime};
 use reiver::sync::{mpsc, watch};
 use reiver::task::{self, AccessError, JoinSet, LocalSet, spawn_local};
 use reiver::time::{Duration, Instant, sleep};
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use support::parked;
 
 reiver::task_local! {
     static inherit REQUEST: u32;
@@ -253,7 +255,7 @@ fn a_wrapped_future_has_its_runtime_everywhere() {
             name.await.unwrap()
         })
     };
-    assert_eq!(executor(errand(&home)).as_deref(), Some("home"));
+    assert_eq!(parked(errand(&home)).as_deref(), Some("home"));
     assert!(Handle::try_current().is_err());
     let other = Builder::new_current_thread().name("other").build().unwrap();
     let (errand, own) = (errand(&home), async { Handle::current().name().map(str::to_owned) });
@@ -270,28 +272,10 @@ fn hyper_gets_timers_and_tasks_of_a_given_runtime() {
     let begin = timer.now();
     let mut nap = timer.sleep(Duration::from_secs(600));
     timer.reset(&mut nap, begin + Duration::from_millis(1));
-    executor(nap);
+    parked(nap);
     assert!(timer.now() >= begin + Duration::from_millis(1));
     let (tx, rx) = std::sync::mpsc::channel();
     HyperExecutor::on(home.handle().clone())
         .execute(async move { tx.send(Handle::current().id()) });
     assert_eq!(rx.recv().unwrap(), home.handle().id());
-}
-
-/// An executor of ten lines, which knows no runtime.
-fn executor<F: Future>(future: F) -> F::Output {
-    struct Unpark(std::thread::Thread);
-    impl std::task::Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Arc::new(Unpark(std::thread::current())).into();
-    let mut future = std::pin::pin!(future);
-    loop {
-        match future.as_mut().poll(&mut std::task::Context::from_waker(&waker)) {
-            std::task::Poll::Ready(output) => return output,
-            std::task::Poll::Pending => std::thread::park(),
-        }
-    }
 }

@@ -1,5 +1,7 @@
 //! Time, real and paused.
 
+mod support;
+
 use reiver::runtime::{Builder, Runtime};
 use reiver::task;
 use reiver::time::{
@@ -9,7 +11,8 @@ use std::future::{Future, pending, poll_fn, ready};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
+use support::parked;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -19,26 +22,6 @@ fn runtimes() -> [Runtime; 3] {
         Builder::new_multi_thread().worker_threads(1).build().unwrap(),
         Builder::new_multi_thread().worker_threads(2).build().unwrap(),
     ]
-}
-
-/// Waits for a future as an executor that knows no runtime does.
-fn parked<F: Future>(future: F) -> F::Output {
-    struct Unpark(std::thread::Thread);
-
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-
-    let mut future = pin!(future);
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => std::thread::park(),
-        }
-    }
 }
 
 fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {

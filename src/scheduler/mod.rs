@@ -113,7 +113,7 @@ pub struct Shared {
     registry: Registry,
     /// The runtime shuts down: no task is accepted, and workers end when the last is gone.
     closed: AtomicBool,
-    /// Blocking jobs that must end before a paused clock may jump.
+    /// What must end before a paused clock may jump: blocking jobs, polls of roots, rescues.
     holding_clock: Mutex<time::Holding>,
     doom: Doom,
     /// Whether a record is kept of each task.

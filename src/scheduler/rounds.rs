@@ -13,8 +13,9 @@ use super::doze::Bed;
 use super::gate::Fences;
 use super::monitor::{Monitor, Pace};
 use super::rescue::Rescue;
-use crate::primitive::{Arc, Mutex, StaticMutex, clock, in_storm, thread};
+use crate::primitive::{Arc, Mutex, clock, in_storm, thread};
 use crate::util::abort::AbortOnUnwind;
+use crate::util::of_process::OfProcess;
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -31,9 +32,8 @@ const STACK: usize = 256 * 1024;
 /// cost more than the call that a dozing thread needs.
 const CALM: u32 = 4;
 
-/// The rounds of all runtimes of this process, and its number: a child by `fork` has its parent's, without the
-/// thread.
-static OF_PROCESS: StaticMutex<Option<(u32, Arc<Rounds>)>> = StaticMutex::new(None);
+/// The rounds of all runtimes of this process.
+static OF_PROCESS: OfProcess<Arc<Rounds>> = OfProcess::new();
 
 /// The thread's bed, and what it looks at.
 #[derive(Debug)]
@@ -70,13 +70,7 @@ impl Rounds {
             return new();
         }
         // What fences there are is the machine's, not the runtime's.
-        let process = std::process::id();
-        let mut rounds = OF_PROCESS.lock();
-        // The parent's stay for ever: their locks may be held by threads that are not here.
-        if let Some((_, parents)) = rounds.take_if(|(number, _)| *number != process) {
-            std::mem::forget(parents);
-        }
-        rounds.get_or_insert_with(|| (process, new())).1.clone()
+        OF_PROCESS.get_or_init(new).clone()
     }
 
     /// Has this runtime monitored, unless it does not want that.

@@ -81,7 +81,7 @@ impl Shared {
         paused
     }
 
-    /// A blocking job that held the clock has ended, and its joiner has been woken.
+    /// What held the clock is over: of a job, its joiner has been woken.
     pub(crate) fn release_clock(&self) {
         self.holding_clock.lock().now -= 1;
         self.ask_again();
@@ -184,8 +184,7 @@ pub(super) struct ClockHold<'a>(Option<&'a Shared>);
 impl Drop for ClockHold<'_> {
     fn drop(&mut self) {
         if let Some(shared) = self.0 {
-            shared.holding_clock.lock().now -= 1;
-            shared.ask_again();
+            shared.release_clock();
         }
     }
 }

@@ -90,6 +90,26 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     panic!("this future wakes itself for ever");
 }
 
+/// Waits for a future as an executor that knows no runtime does: on this thread's park token.
+pub fn parked<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
 /// What happened to the futures of one test, in order.
 #[derive(Clone, Default)]
 pub struct Log(Rc<RefCell<Vec<String>>>);
