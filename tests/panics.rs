@@ -18,6 +18,7 @@ fn what_is_unwind_safe() {
     is::<sync::Notify>();
     is::<sync::Semaphore>();
     is::<sync::Barrier>();
+    is::<sync::Queue<u32>>();
     is::<sync::mpsc::Sender<Any>>();
     is::<sync::mpsc::WeakSender<Any>>();
     is::<sync::mpsc::Receiver<Any>>();

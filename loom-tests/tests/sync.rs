@@ -8,6 +8,7 @@ use harness::thread::spawn;
 use harness::{Bound, model, must_reach, reached};
 use reiver_model::internals::primitive::Arc;
 use reiver_model::internals::primitive::atomic::{AtomicUsize, Ordering::*};
+use reiver_model::sync::queue::QueueShutDown;
 use reiver_model::sync::*;
 use std::future::Future;
 use std::task::{Context, Poll, Waker};
@@ -899,7 +900,7 @@ fn cancellation_twice() {
 #[test]
 fn queue_shutdown() {
     must_reach(&["put", "refused"]);
-    model("queue_shutdown", Bound::Preemptions(3), || {
+    model("queue_shutdown", Bound::None, || {
         let queue = Arc::new(Queue::new(1));
         let theirs = queue.clone();
         let putter = spawn(move || theirs.put_nowait(7).is_ok());
@@ -909,6 +910,57 @@ fn queue_shutdown() {
         let (put, got) = (putter.join().unwrap(), getter.join().unwrap());
         reached(if put { "put" } else { "refused" });
         assert_eq!(got, put.then_some(7));
+    });
+}
+
+/// Putters that wait are told of the end, and what is inside stays for who comes.
+#[test]
+fn queue_shutdown_of_a_full_one() {
+    model("queue_shutdown_of_a_full_one", Bound::None, || {
+        let queue = Arc::new(Queue::new(1));
+        queue.put_nowait(1).unwrap();
+        let theirs = queue.clone();
+        let putter = spawn(move || wait(theirs.put(2)));
+        queue.shutdown(false);
+        assert_eq!(putter.join().unwrap(), Err(QueueShutDown(2)));
+        assert_eq!(wait(queue.get()), Ok(1));
+        assert_eq!(wait(queue.get()), Err(QueueShutDown(())));
+    });
+}
+
+/// A putter with a right to a place comes before the end or is refused: nothing enters after a getter was told.
+#[test]
+fn queue_right_before_the_end() {
+    must_reach(&["put", "refused"]);
+    model("queue_right_before_the_end", Bound::None, || {
+        let queue = Arc::new(Queue::new(1));
+        queue.put_nowait(1).unwrap();
+        let theirs = queue.clone();
+        let putter = spawn(move || wait(theirs.put(2)).is_ok());
+        assert_eq!(queue.get_nowait(), Ok(1));
+        queue.shutdown(false);
+        let got = wait(queue.get()).ok();
+        let put = putter.join().unwrap();
+        reached(if put { "put" } else { "refused" });
+        assert_eq!(got, put.then_some(2));
+    });
+}
+
+/// What comes for one who waits is not for who comes later.
+#[test]
+fn queue_rights() {
+    model("queue_rights", Bound::None, || {
+        let queue = Arc::new(Queue::new(1));
+        let theirs = queue.clone();
+        let (waiting, polled) = begin(async move { theirs.get().await });
+        assert!(polled.is_pending());
+        let theirs = queue.clone();
+        let putter = spawn(move || theirs.put_nowait(7).unwrap());
+        let theirs = queue.clone();
+        let other = spawn(move || assert!(theirs.get_nowait().is_err()));
+        assert_eq!(wait(waiting), Ok(7));
+        putter.join().unwrap();
+        other.join().unwrap();
     });
 }
 

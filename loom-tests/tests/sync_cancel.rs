@@ -199,7 +199,7 @@ fn broadcast_cancel() {
 /// Of two getters the first goes as the item comes: the second gets it.
 #[test]
 fn queue_get_cancel() {
-    model("queue_get_cancel", Bound::Preemptions(2), || {
+    model("queue_get_cancel", Bound::None, || {
         let queue = Arc::new(Queue::new(1));
         let theirs = queue.clone();
         let (first, polled) = begin(async move { theirs.get().await });
@@ -217,7 +217,7 @@ fn queue_get_cancel() {
 /// Of two putters the first goes as a place comes free: the second gets it, and the item of the first is gone.
 #[test]
 fn queue_put_cancel() {
-    model("queue_put_cancel", Bound::Preemptions(2), || {
+    model("queue_put_cancel", Bound::None, || {
         let queue = Arc::new(Queue::new(1));
         queue.put_nowait(1).unwrap();
         let theirs = queue.clone();

@@ -382,26 +382,26 @@ fn note_given_back(lock: usize) {
     BOOK.lock().remove_holder(lock, &user);
 }
 
-/// A future waits. Under the lock of the queue.
+/// A future waits for a lock, or for something else that is known by an address. Under the lock of its line.
 #[inline]
-pub(super) fn waits(lock: &Permits, waiter: &Waiter, kind: WaitKind) {
+pub(super) fn waits<L>(lock: &L, name: Option<&'static str>, waiter: &Waiter, kind: WaitKind) {
     if is_on() {
-        note_wait(lock, key(ptr::from_ref(waiter)), kind);
+        note_wait(key(ptr::from_ref(lock)), name, key(ptr::from_ref(waiter)), kind);
     }
 }
 
 #[cold]
 #[inline(never)]
-fn note_wait(permits: &Permits, waiter: usize, kind: WaitKind) {
-    let (user, since, key) = (LockUser::current(), clock::now(), key(permits));
+fn note_wait(key: usize, name: Option<&'static str>, waiter: usize, kind: WaitKind) {
+    let (user, since) = (LockUser::current(), clock::now());
     let mut book = BOOK.lock();
     let lock = book.locks.entry(key).or_default();
-    (lock.name, lock.kind) = (permits.name(), lock.kind.or(Some(kind)));
+    (lock.name, lock.kind) = (name, lock.kind.or(Some(kind)));
     lock.waiting += 1;
     book.waits.insert(waiter, Wait { lock: key, user, since, granted: None, is_reported: false });
 }
 
-/// A wait was granted, and its future has not looked. Under the lock of the queue.
+/// A wait was granted, and its future has not looked. Under the lock of its line.
 #[inline]
 pub(super) fn granted(waiter: Option<*const Waiter>) {
     if is_on() {

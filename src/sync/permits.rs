@@ -269,7 +269,7 @@ impl Permits {
         if outcome == Err(Refused::NoPermits) {
             // SAFETY: wait rule 1: `Acquire`, which is pinned, leaves in its drop.
             unsafe { queue.push(waiter, n, Some(waker)) };
-            debug::waits(self, &waiter, kind);
+            debug::waits(self, self.name(), &waiter, kind);
             return Poll::Pending;
         }
         if queue.is_empty() {

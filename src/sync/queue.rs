@@ -1,29 +1,38 @@
 //! A queue in asyncio's sense: many put, many get, and one may wait until all is worked off.
 //!
-//! Two sets of permits count what can be got and what has room, so both ends wait in turn; the items
-//! lie in a store under a lock.
+//! Items, counts and two lines, of getters and of putters, lie under one lock, so that an item costs two
+//! times that lock and nothing else that is shared.
 //!
-//! * **put**: take a place, store the item, release an item permit. **get**: the reverse. A future that
-//!   is dropped gives its permit back, with which nothing has happened yet.
-//! * *While the queue is not shut down*, there are at least as many items in the store as item permits
-//!   in the world, so who has a permit finds an item.
-//! * **shutdown** sets `shut` under the store's lock, then closes both sets of permits. Nothing enters
-//!   the store after `shut`, so what a getter finds after its permits were closed is decided by the
-//!   store alone: an item, or empty for good. A getter that has a permit from before may find that
-//!   another one took the item; it is told that the queue is shut down.
+//! * What a waiter is granted is a *right*: to an item, or to a place. The state counts the rights that are out.
+//!   An item without a right to it is *free*, a place likewise.
+//! * Whoever finds something free, and nobody in line, takes it at once. Otherwise it goes in line.
+//! * [`Inside`](pass::Inside) is the lock. When it is given back, by whatever way, it settles: while something is free and
+//!   somebody is in line for it, the first gets a right. So with the lock free either the line is empty or
+//!   nothing is free.
+//! * A future that is dropped gives up its right, or leaves the line: both under the lock, so what it had is
+//!   free, and the next in line gets it.
+//! * **shutdown** sets `shut` and ends both lines. Nothing enters after it. What is inside is for whoever comes,
+//!   unless it was dropped (`immediate`): then a right to an item finds nothing, and its owner is told.
 //!
 //! Rejected: a channel of its own with blocks and no lock: `join` needs a count that `put` and
-//! `task_done` change together with the store, and a priority queue needs the lock anyway.
+//! `task_done` change together with the store, and a priority queue needs the lock anyway. Permits for items
+//! and for places beside the lock, as it was: eight read-modify-writes an item instead of four.
+
+mod pass;
+mod store;
+
+pub use store::{Fifo, Lifo, Priority, Store};
 
 use super::blocking::block_on;
-use super::permits::{MAX_PERMITS, Permits, Refused};
+use super::permits::MAX_PERMITS;
 use super::{Notify, spend_budget};
 use crate::primitive::Mutex;
 use crate::util::note::WaitKind;
-use std::cmp::Ordering;
-use std::collections::{BinaryHeap, VecDeque};
+use pass::{Get, Put, State};
 use std::error::Error;
 use std::fmt;
+use std::marker::PhantomData;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
 /// A queue between many that put and many that get, as asyncio's `Queue`.
 ///
@@ -67,40 +76,21 @@ use std::fmt;
 /// # });
 /// ```
 pub struct Queue<T, S = Fifo<T>> {
-    items: Permits,
-    places: Permits,
     maxsize: usize,
     state: Mutex<State<S>>,
     /// All items were worked off.
     finished: Notify,
-    _item: std::marker::PhantomData<fn(T) -> T>,
+    _item: PhantomData<fn(T) -> T>,
 }
 
-struct State<S> {
-    store: S,
-    /// Items put for which `task_done` was not called.
-    unfinished: usize,
-    shut: bool,
-}
+// A store that panics leaves its queue as it is: the counts are those of the rights, and its own of the items.
+impl<T, S> UnwindSafe for Queue<T, S> {}
+impl<T, S> RefUnwindSafe for Queue<T, S> {}
 
 /// A [`Queue`] that gives the newest item first.
 pub type LifoQueue<T> = Queue<T, Lifo<T>>;
 /// A [`Queue`] that gives the least item first; of equal ones, the one that was put first.
 pub type PriorityQueue<T> = Queue<T, Priority<T>>;
-
-/// How a [`Queue`] keeps its items. The methods run under the queue's lock and must not use the queue.
-pub trait Store<T>: Default {
-    /// Takes an item in.
-    fn push(&mut self, item: T);
-    /// The item whose turn it is.
-    fn pop(&mut self) -> Option<T>;
-    /// How many there are.
-    fn len(&self) -> usize;
-    /// Whether there is none.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
 
 impl<T> Queue<T> {
     /// A queue that gives the oldest item first and holds up to `maxsize` of them; with 0, any number.
@@ -146,15 +136,9 @@ impl<T, S: Store<T>> Queue<T, S> {
     /// If `maxsize` exceeds [`Semaphore::MAX_PERMITS`](super::Semaphore::MAX_PERMITS).
     #[track_caller]
     pub fn with_store(maxsize: usize) -> Self {
-        let places = if maxsize == 0 { MAX_PERMITS } else { maxsize };
-        Self {
-            items: Permits::new(0),
-            places: Permits::new(places),
-            maxsize,
-            state: Mutex::new(State { store: S::default(), unfinished: 0, shut: false }),
-            finished: Notify::new(),
-            _item: std::marker::PhantomData,
-        }
+        assert!(maxsize <= MAX_PERMITS, "a queue has at most {MAX_PERMITS} places");
+        let (state, finished) = (Mutex::new(State::default()), Notify::new());
+        Self { maxsize, state, finished, _item: PhantomData }
     }
 
     /// Puts an item in, waiting in turn while the queue is full.
@@ -167,10 +151,7 @@ impl<T, S: Store<T>> Queue<T, S> {
     ///
     /// Dropping the future drops the item, which then was not put.
     pub async fn put(&self, item: T) -> Result<(), QueueShutDown<T>> {
-        match self.places.acquire(1, WaitKind::Send).await {
-            Ok(()) => self.fill(item),
-            Err(_) => Err(QueueShutDown(item)),
-        }
+        self.pass(Put::new(item)).await
     }
 
     /// Puts an item in if there is room and nobody waits for it.
@@ -179,10 +160,10 @@ impl<T, S: Store<T>> Queue<T, S> {
     ///
     /// The item, if the queue is full or shut down.
     pub fn put_nowait(&self, item: T) -> Result<(), PutNowaitError<T>> {
-        match self.places.try_acquire(1) {
-            Ok(()) => self.fill(item).map_err(|QueueShutDown(item)| PutNowaitError::ShutDown(item)),
-            Err(Refused::NoPermits) => Err(PutNowaitError::Full(item)),
-            Err(Refused::Closed) => Err(PutNowaitError::ShutDown(item)),
+        let mut put = Put::new(item);
+        match self.try_pass(&mut put) {
+            Some(put) => put.map_err(|QueueShutDown(item)| PutNowaitError::ShutDown(item)),
+            None => Err(PutNowaitError::Full(put.item())),
         }
     }
 
@@ -205,9 +186,7 @@ impl<T, S: Store<T>> Queue<T, S> {
     ///
     /// Dropping the future loses no item.
     pub async fn get(&self) -> Result<T, QueueShutDown> {
-        // An error means that it is shut down; what is inside then is there for whoever comes.
-        let _ = self.items.acquire(1, WaitKind::Receive).await;
-        self.take().ok_or(QueueShutDown(()))
+        self.pass(Get).await
     }
 
     /// Takes an item out if there is one and nobody waits for it.
@@ -216,9 +195,9 @@ impl<T, S: Store<T>> Queue<T, S> {
     ///
     /// If there is no item, now or for good.
     pub fn get_nowait(&self) -> Result<T, GetNowaitError> {
-        match self.items.try_acquire(1) {
-            Err(Refused::NoPermits) => Err(GetNowaitError::Empty),
-            Ok(()) | Err(Refused::Closed) => self.take().ok_or(GetNowaitError::ShutDown),
+        match self.try_pass(&mut Get) {
+            Some(got) => got.map_err(|_| GetNowaitError::ShutDown),
+            None => Err(GetNowaitError::Empty),
         }
     }
 
@@ -277,16 +256,14 @@ impl<T, S: Store<T>> Queue<T, S> {
         let mut dropped = S::default();
         let mut over = false;
         {
-            let mut state = self.state.lock();
-            state.shut = true;
+            let mut inside = self.enter();
+            inside.shut = true;
             if immediate {
-                std::mem::swap(&mut dropped, &mut state.store);
-                state.unfinished = state.unfinished.saturating_sub(dropped.len());
-                over = state.unfinished == 0;
+                std::mem::swap(&mut dropped, &mut inside.store);
+                inside.unfinished = inside.unfinished.saturating_sub(dropped.len());
+                over = inside.unfinished == 0;
             }
         }
-        self.places.close();
-        self.items.close();
         if over {
             self.finished.notify_waiters();
         }
@@ -316,141 +293,12 @@ impl<T, S: Store<T>> Queue<T, S> {
     pub fn maxsize(&self) -> usize {
         self.maxsize
     }
-
-    /// For a caller that has a place.
-    fn fill(&self, item: T) -> Result<(), QueueShutDown<T>> {
-        /// The place, given back if the item did not come to take it.
-        struct Place<'a>(&'a Permits);
-
-        impl Drop for Place<'_> {
-            fn drop(&mut self) {
-                self.0.release(1);
-            }
-        }
-
-        let place = Place(&self.places);
-        {
-            let mut state = self.state.lock();
-            if state.shut {
-                return Err(QueueShutDown(item));
-            }
-            state.store.push(item);
-            state.unfinished += 1;
-        }
-        std::mem::forget(place);
-        self.items.release(1);
-        Ok(())
-    }
-
-    /// For a caller that has an item permit, or was told that the queue is shut down.
-    fn take(&self) -> Option<T> {
-        let item = self.state.lock().store.pop()?;
-        self.places.release(1);
-        Some(item)
-    }
 }
 
 impl<T, S: Store<T>> fmt::Debug for Queue<T, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("Queue");
         out.field("len", &self.len()).field("maxsize", &self.maxsize).finish_non_exhaustive()
-    }
-}
-
-/// Oldest first.
-pub struct Fifo<T>(VecDeque<T>);
-
-/// Newest first.
-pub struct Lifo<T>(Vec<T>);
-
-/// Least first, oldest first among equals.
-pub struct Priority<T> {
-    heap: BinaryHeap<Ranked<T>>,
-    /// Items ever pushed.
-    pushed: u64,
-}
-
-/// An item and its number. The greatest is the one to give next.
-struct Ranked<T>(T, u64);
-
-impl<T: Ord> Ord for Ranked<T> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        other.0.cmp(&self.0).then_with(|| other.1.cmp(&self.1))
-    }
-}
-
-impl<T: Ord> PartialOrd for Ranked<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<T: Ord> PartialEq for Ranked<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl<T: Ord> Eq for Ranked<T> {}
-
-impl<T> Default for Fifo<T> {
-    fn default() -> Self {
-        Self(VecDeque::new())
-    }
-}
-
-impl<T> Default for Lifo<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<T: Ord> Default for Priority<T> {
-    fn default() -> Self {
-        Self { heap: BinaryHeap::new(), pushed: 0 }
-    }
-}
-
-impl<T> Store<T> for Fifo<T> {
-    fn push(&mut self, item: T) {
-        self.0.push_back(item);
-    }
-
-    fn pop(&mut self) -> Option<T> {
-        self.0.pop_front()
-    }
-
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-}
-
-impl<T> Store<T> for Lifo<T> {
-    fn push(&mut self, item: T) {
-        self.0.push(item);
-    }
-
-    fn pop(&mut self) -> Option<T> {
-        self.0.pop()
-    }
-
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-}
-
-impl<T: Ord> Store<T> for Priority<T> {
-    fn push(&mut self, item: T) {
-        self.pushed += 1;
-        self.heap.push(Ranked(item, self.pushed));
-    }
-
-    fn pop(&mut self) -> Option<T> {
-        self.heap.pop().map(|Ranked(item, _)| item)
-    }
-
-    fn len(&self) -> usize {
-        self.heap.len()
     }
 }
 

@@ -1,17 +1,17 @@
 //! The one wait queue: who waits, in which order, and how a wait ends.
 //!
 //! A [`Waiter`] lives inside the future that waits and is linked, first in first out, into the
-//! [`WaitQueue`] of the primitive that it waits for. A wait ends by a *grant*: a number with which
+//! [`Line`] of the primitive that it waits for. A wait ends by a *grant*: a number with which
 //! the primitive says what the waiter now owns. What grants mean, when they are given and what
-//! happens to one whose future is dropped is the primitive's affair ([`permits`](super::permits)
-//! and [`notify`](super::notify) are the only two); all else in `sync` is built on those.
+//! happens to one whose future is dropped is the primitive's affair: [`permits`](super::permits)
+//! and [`notify`](super::notify), on which all else in `sync` is built but [`queue`](super::queue).
 //!
 //! # Rules
 //!
-//! 1. A waiter is pinned from [`Locked::push`] until its owner has seen its grant or has called
-//!    [`WaitQueue::leave`]; the owner does one of the two before it drops the waiter or lets go of
-//!    the queue.
-//! 2. Links, waker and tag of a linked waiter are used under the lock of the queue only.
+//! 1. A waiter is pinned from [`Line::push`] until its owner has seen its grant or has unlinked it
+//!    ([`WaitQueue::leave`], [`Line::remove`]); the owner does one of the two before it drops the
+//!    waiter or lets go of the line.
+//! 2. Line, links, waker and tag of a linked waiter are used under one lock only.
 //! 3. A grant unlinks the waiter, takes its waker and stores the number, in this order, the store
 //!    being the last access: from then on the waiter may be gone. So an owner that sees a grant
 //!    (Acquire) owns the whole waiter without the lock.
@@ -28,6 +28,7 @@ use crate::util::list::{Linked, Links, List};
 use crate::util::wake_batch::WakeBatch;
 use std::cell::Cell;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::ptr::NonNull;
@@ -88,7 +89,7 @@ impl Waiter {
 
     /// The owner looks for a grant. Having seen one, it owns the waiter again (rule 3).
     pub(crate) fn take_grant(&self) -> Option<Grant> {
-        // Acquire: pairs with the Release in `Locked::grant`.
+        // Acquire: pairs with the Release in `Line::grant`.
         let grant = self.grant.load(Acquire);
         if grant == NOTHING {
             return None;
@@ -104,13 +105,138 @@ impl fmt::Debug for Waiter {
     }
 }
 
-/// The waiters of one primitive.
-#[derive(Debug)]
-pub(crate) struct WaitQueue {
-    list: Mutex<List<Waiter>>,
+/// Waiters in their order. It lies under the lock of rule 2, alone or beside what they wait for.
+#[derive(Debug, Default)]
+pub(crate) struct Line(List<Waiter>);
+
+impl Line {
+    pub(crate) const fn new() -> Self {
+        Self(List::new())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The tag of the first waiter.
+    pub(crate) fn front_tag(&self) -> Option<usize> {
+        let front = self.0.front()?;
+        // SAFETY: rules 1 and 2: it is linked, so it is alive, and the caller holds the lock.
+        Some(unsafe { front.as_ref().entry.with(|entry| (*entry).tag) })
+    }
+
+    /// The first waiter, to be compared.
+    pub(crate) fn front(&self) -> Option<*const Waiter> {
+        self.0.front().map(|front| front.as_ptr().cast_const())
+    }
+
+    /// Links `waiter` in at the end.
+    ///
+    /// # Safety
+    ///
+    /// Rules 1 and 2 from here on; the waiter is not [waiting](Waiter::is_waiting).
+    pub(crate) unsafe fn push(&mut self, waiter: Pin<&Waiter>, tag: usize, waker: Option<Waker>) {
+        let waiter = waiter.get_ref();
+        // Relaxed: nobody else knows the waiter yet; the lock publishes it.
+        waiter.grant.store(NOTHING, Relaxed);
+        waiter.waiting.set(true);
+        // SAFETY: not linked, so its owner, who calls, has it alone. The entry holds no waker: a
+        // grant or a leave took the last one.
+        waiter.entry.with_mut(|entry| unsafe { *entry = Entry { waker, tag } });
+        // SAFETY: list rule 1 by rule 1; list rule 2 by the lock; it is in no list.
+        unsafe { self.0.push_back(NonNull::from(waiter)) };
+    }
+
+    /// Unlinks a waiter whose owner gives up. Its waker is to be dropped after the lock (rule 4).
+    ///
+    /// # Safety
+    ///
+    /// Rule 2; it is linked here: it waits, and has no grant.
+    pub(crate) unsafe fn remove(&mut self, waiter: &Waiter) -> Option<Waker> {
+        // SAFETY: the caller's.
+        unsafe { self.0.remove(NonNull::from(waiter)) };
+        waiter.waiting.set(false);
+        // SAFETY: rule 2.
+        waiter.entry.with_mut(|entry| unsafe { (*entry).waker.take() })
+    }
+
+    /// Ends the wait of the first waiter; its waker, if any, goes into `batch`, which has room.
+    /// `false` if there is none.
+    pub(crate) fn grant_front(&mut self, grant: Grant, batch: &mut WakeBatch) -> bool {
+        let front = self.0.front();
+        self.grant(front, grant, batch)
+    }
+
+    /// The same for the last waiter.
+    pub(crate) fn grant_back(&mut self, grant: Grant, batch: &mut WakeBatch) -> bool {
+        let back = self.0.back();
+        self.grant(back, grant, batch)
+    }
+
+    fn grant(
+        &mut self,
+        waiter: Option<NonNull<Waiter>>,
+        grant: Grant,
+        batch: &mut WakeBatch,
+    ) -> bool {
+        debug_assert!(grant != NOTHING);
+        let Some(waiter) = waiter else { return false };
+        // SAFETY: rules 1 and 2: it is linked here, so it is alive, and the caller holds the lock.
+        unsafe {
+            self.0.remove(waiter);
+            if let Some(waker) = waiter.as_ref().entry.with_mut(|entry| (*entry).waker.take()) {
+                batch.push(waker);
+            }
+            // Release: pairs with the Acquire in `Waiter::take_grant`. The last access (rule 3).
+            waiter.as_ref().grant.store(grant, Release);
+        }
+        true
+    }
 }
 
-// No user code runs under the lock, so no panic leaves the list between two steps.
+/// The owner polls again: the grant, if there is one; otherwise the waiter is left with the waker of `cx`. `lock`
+/// takes the lock of its line.
+pub(crate) fn poll<G>(
+    waiter: &Waiter,
+    cx: &mut Context<'_>,
+    lock: impl Fn() -> G,
+) -> Option<Grant> {
+    if let Some(grant) = waiter.take_grant() {
+        return Some(grant);
+    }
+    {
+        let _line = lock();
+        if let Some(grant) = waiter.take_grant() {
+            return Some(grant);
+        }
+        // SAFETY: rule 2; linked, since there is no grant and the owner has not left.
+        let same = waiter.entry.with(|entry| unsafe {
+            (*entry).waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+        });
+        if same {
+            return None;
+        }
+    }
+    // Rule 4: clone outside the lock, look again inside it.
+    let mut waker = Some(cx.waker().clone());
+    let line = lock();
+    if let Some(grant) = waiter.take_grant() {
+        drop(line);
+        return Some(grant);
+    }
+    // SAFETY: rule 2, as above.
+    waiter.entry.with_mut(|entry| unsafe { std::mem::swap(&mut (*entry).waker, &mut waker) });
+    drop(line);
+    None
+}
+
+/// The waiters of a primitive that has no more than them under its lock.
+#[derive(Debug)]
+pub(crate) struct WaitQueue {
+    line: Mutex<Line>,
+}
+
+// No user code runs under the lock, so no panic leaves the line between two steps.
 impl UnwindSafe for WaitQueue {}
 impl RefUnwindSafe for WaitQueue {}
 
@@ -125,48 +251,21 @@ pub(crate) enum Left<'q> {
 
 impl WaitQueue {
     pub(crate) fn new() -> Self {
-        Self { list: Mutex::new(List::new()) }
+        Self { line: Mutex::new(Line::new()) }
     }
 
     /// For statics: never seen by a model.
     pub(crate) const fn const_new() -> Self {
-        Self { list: fixed::mutex(List::new()) }
+        Self { line: fixed::mutex(Line::new()) }
     }
 
     pub(crate) fn lock(&self) -> Locked<'_> {
-        Locked { list: self.list.lock(), discarded: None }
+        Locked { line: self.line.lock(), discarded: None }
     }
 
-    /// The owner polls again: the grant, if there is one; otherwise the waiter is left with the
-    /// waker of `cx`.
+    /// As the free [`poll`].
     pub(crate) fn poll(&self, waiter: &Waiter, cx: &mut Context<'_>) -> Option<Grant> {
-        if let Some(grant) = waiter.take_grant() {
-            return Some(grant);
-        }
-        {
-            let _list = self.list.lock();
-            if let Some(grant) = waiter.take_grant() {
-                return Some(grant);
-            }
-            // SAFETY: rule 2; linked, since there is no grant and the owner has not left.
-            let same = waiter.entry.with(|entry| unsafe {
-                (*entry).waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
-            });
-            if same {
-                return None;
-            }
-        }
-        // Rule 4: clone outside the lock, look again inside it.
-        let mut waker = Some(cx.waker().clone());
-        let list = self.list.lock();
-        if let Some(grant) = waiter.take_grant() {
-            drop(list);
-            return Some(grant);
-        }
-        // SAFETY: rule 2, as above.
-        waiter.entry.with_mut(|entry| unsafe { std::mem::swap(&mut (*entry).waker, &mut waker) });
-        drop(list);
-        None
+        poll(waiter, cx, || self.line.lock())
     }
 
     /// The owner gives up its wait.
@@ -178,86 +277,29 @@ impl WaitQueue {
         if let Some(grant) = waiter.take_grant() {
             return Left::Granted(grant);
         }
-        // SAFETY: rule 2; it has no grant and had not left, so it is linked, in this queue (rule 1).
-        unsafe { queue.list.remove(NonNull::from(waiter)) };
-        waiter.waiting.set(false);
-        // SAFETY: rule 2.
-        queue.discarded = waiter.entry.with_mut(|entry| unsafe { (*entry).waker.take() });
+        // SAFETY: it has no grant and had not left, so it is linked, in this queue (rule 1).
+        queue.discarded = unsafe { queue.line.remove(waiter) };
         Left::Unlinked(queue)
     }
 }
 
 /// A locked queue.
 pub(crate) struct Locked<'q> {
-    list: MutexGuard<'q, List<Waiter>>,
+    line: MutexGuard<'q, Line>,
     /// Dropped after the lock (fields drop in this order): rule 4.
     discarded: Option<Waker>,
 }
 
-impl Locked<'_> {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
+impl Deref for Locked<'_> {
+    type Target = Line;
 
-    /// The tag of the first waiter.
-    pub(crate) fn front_tag(&self) -> Option<usize> {
-        let front = self.list.front()?;
-        // SAFETY: rules 1 and 2: it is linked, so it is alive, and we hold the lock.
-        Some(unsafe { front.as_ref().entry.with(|entry| (*entry).tag) })
+    fn deref(&self) -> &Line {
+        &self.line
     }
+}
 
-    /// The first waiter, to be compared.
-    pub(crate) fn front(&self) -> Option<*const Waiter> {
-        self.list.front().map(|front| front.as_ptr().cast_const())
-    }
-
-    /// Links `waiter` in at the end.
-    ///
-    /// # Safety
-    ///
-    /// Rule 1 from here on; the waiter is not [waiting](Waiter::is_waiting).
-    pub(crate) unsafe fn push(&mut self, waiter: Pin<&Waiter>, tag: usize, waker: Option<Waker>) {
-        let waiter = waiter.get_ref();
-        // Relaxed: nobody else knows the waiter yet; the lock publishes it.
-        waiter.grant.store(NOTHING, Relaxed);
-        waiter.waiting.set(true);
-        // SAFETY: not linked, so its owner, who calls, has it alone. The entry holds no waker: a
-        // grant or a leave took the last one.
-        waiter.entry.with_mut(|entry| unsafe { *entry = Entry { waker, tag } });
-        // SAFETY: list rule 1 by rule 1; list rule 2 by the lock; it is in no list.
-        unsafe { self.list.push_back(NonNull::from(waiter)) };
-    }
-
-    /// Ends the wait of the first waiter; its waker, if any, goes into `batch`, which has room.
-    /// `false` if there is none.
-    pub(crate) fn grant_front(&mut self, grant: Grant, batch: &mut WakeBatch) -> bool {
-        let front = self.list.front();
-        self.grant(front, grant, batch)
-    }
-
-    /// The same for the last waiter.
-    pub(crate) fn grant_back(&mut self, grant: Grant, batch: &mut WakeBatch) -> bool {
-        let back = self.list.back();
-        self.grant(back, grant, batch)
-    }
-
-    fn grant(
-        &mut self,
-        waiter: Option<NonNull<Waiter>>,
-        grant: Grant,
-        batch: &mut WakeBatch,
-    ) -> bool {
-        debug_assert!(grant != NOTHING);
-        let Some(waiter) = waiter else { return false };
-        // SAFETY: rules 1 and 2: it is linked here, so it is alive, and we hold the lock.
-        unsafe {
-            self.list.remove(waiter);
-            if let Some(waker) = waiter.as_ref().entry.with_mut(|entry| (*entry).waker.take()) {
-                batch.push(waker);
-            }
-            // Release: pairs with the Acquire in `Waiter::take_grant`. The last access (rule 3).
-            waiter.as_ref().grant.store(grant, Release);
-        }
-        true
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Line {
+        &mut self.line
     }
 }

@@ -117,6 +117,57 @@ fn dropped_getters_and_putters_lose_nothing() {
 }
 
 #[test]
+fn what_is_granted_is_not_for_newcomers() {
+    let queue = Queue::new(1);
+    let mut getter = task(queue.get());
+    getter.pending();
+    queue.put_nowait(1).unwrap();
+    assert_eq!(queue.get_nowait(), Err(GetNowaitError::Empty));
+    assert_eq!(getter.ready(), Ok(1));
+
+    queue.put_nowait(2).unwrap();
+    let mut putter = task(queue.put(3));
+    putter.pending();
+    assert_eq!(queue.get_nowait(), Ok(2));
+    assert_eq!(queue.put_nowait(4), Err(PutNowaitError::Full(4)));
+    putter.ready().unwrap();
+    assert_eq!(queue.get_nowait(), Ok(3));
+}
+
+#[test]
+fn an_item_that_cannot_be_compared_takes_no_place() {
+    #[derive(Debug, PartialEq, Eq)]
+    struct Item(Option<u32>);
+    impl PartialOrd for Item {
+        fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+            Some(self.cmp(other))
+        }
+    }
+    impl Ord for Item {
+        fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+            self.0.expect("a number").cmp(&other.0.expect("a number"))
+        }
+    }
+    let queue = Queue::priority(2);
+    queue.put_nowait(Item(Some(1))).unwrap();
+    queue.put_nowait(Item(Some(2))).unwrap();
+    let mut putters = [task(queue.put(Item(None))), task(queue.put(Item(Some(3))))];
+    putters.iter_mut().for_each(Task::pending);
+    let [mut odd, mut even] = putters;
+    assert_eq!(queue.get_nowait(), Ok(Item(Some(1))));
+    let put = std::panic::AssertUnwindSafe(|| odd.ready());
+    std::panic::catch_unwind(put).unwrap_err();
+    // The heap may have kept it: then it takes its place, and the next getter finds it.
+    let room = 2 - queue.len();
+    assert_eq!(even.wakes(), room);
+    while let Ok(item) = queue.get_nowait() {
+        assert!(item.0.is_none() || item.0 == Some(2));
+    }
+    even.ready().unwrap();
+    assert_eq!(queue.get_nowait(), Ok(Item(Some(3))));
+}
+
+#[test]
 fn join_waits_until_all_is_worked_off() {
     let queue = Queue::new(0);
     task(queue.join()).ready();
