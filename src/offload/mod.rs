@@ -47,6 +47,7 @@ mod frame;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod heritage;
 mod inline;
 mod job;
 mod link;
@@ -64,6 +65,7 @@ mod registry;
 mod shared;
 mod slot;
 mod spawn;
+mod template;
 mod worker;
 
 /// What `offer` is made of: memory that two processes see holds nothing but bits.
