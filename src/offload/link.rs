@@ -138,7 +138,12 @@ impl Link {
                     spawn::prepare_next(config);
                 }
             }
-            end => return Err(link.explain("starting", end).await),
+            end => {
+                if is_cloned {
+                    spawn::distrust(config);
+                }
+                return Err(link.explain("starting", end).await);
+            }
         }
         let Some(first) = &config.initializer else { return Ok(link) };
         let Some(function) = first.entry.index() else { return Err("unknown initialiser".into()) };

@@ -34,6 +34,8 @@ enum Order {
     Start(Box<Plan>, oneshot::Sender<io::Result<Newborn>>),
     /// To start a template, if there is none: one like it has started as a worker.
     Prepare(Recipe),
+    /// To end a template whose worker did not come up.
+    Distrust(Recipe),
     /// To remove the group of a worker that is gone.
     Remove(PathBuf),
 }
@@ -79,8 +81,9 @@ impl User {
 impl Drop for User {
     fn drop(&mut self) {
         self.0.pools.fetch_sub(1, Relaxed); // Relaxed: as above.
-        if let Some(thread) = &*self.0.thread.lock() {
-            thread.unpark();
+        // In a child by `fork` it is the parent's, whose locks may be held by nobody.
+        if SPAWNER.get().is_some_and(|own| std::ptr::eq(own, self.0)) {
+            self.0.unpark();
         }
     }
 }
@@ -105,6 +108,10 @@ impl Spawner {
     /// Gives the thread something to do.
     fn order(&self, order: Order) {
         self.queue.lock().push_back(order);
+        self.unpark();
+    }
+
+    fn unpark(&self) {
         if let Some(thread) = &*self.thread.lock() {
             thread.unpark();
         }
@@ -123,6 +130,7 @@ impl Spawner {
                     let _ = sender.send(give_birth(*plan, &mut templates));
                 }
                 Some(Order::Prepare(recipe)) => templates.prepare(recipe),
+                Some(Order::Distrust(recipe)) => templates.distrust(&recipe),
                 Some(Order::Remove(path)) => groups.push((path, clock::now())),
                 None if !groups.is_empty() => thread::park_timeout(REMOVAL.1),
                 None if lingers => thread::park_timeout(LINGER),
@@ -219,6 +227,11 @@ pub(super) fn prepare_next(config: &Builder) {
     if config.template {
         Spawner::of_process().order(Order::Prepare(Recipe::of(config)));
     }
+}
+
+/// A template's worker did not come up. Whatever the reason, the next is started directly.
+pub(super) fn distrust(config: &Builder) {
+    Spawner::of_process().order(Order::Distrust(Recipe::of(config)));
 }
 
 /// Removes a control group, when its last process has ended.

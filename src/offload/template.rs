@@ -38,8 +38,8 @@ use std::time::{Duration, Instant};
 
 /// How many there may be: more are needed only by pools with different environments or programs.
 const MOST: usize = 4;
-/// How many times in a row one may fail. After that its workers are started directly, for good.
-const FAILURES: u32 = 3;
+/// How many may fail before workers are started directly, until there was no failure for so long.
+const FAILURES: (u32, Duration) = (3, Duration::from_secs(600));
 /// How long an answer may take, which takes 0.1 ms: longer is only for one that is stopped, on any machine.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long they stay when there is no pool any more, for a program that makes another.
@@ -80,9 +80,27 @@ pub(super) struct Templates {
 
 struct Entry {
     recipe: Recipe,
-    /// In a row.
     failures: u32,
+    last_failure: Instant,
     template: Option<Template>,
+}
+
+impl Entry {
+    fn new(recipe: Recipe) -> Self {
+        Self { recipe, failures: 0, last_failure: clock::now(), template: None }
+    }
+
+    fn fail(&mut self) {
+        (self.template, self.last_failure) = (None, clock::now());
+        self.failures += 1;
+    }
+
+    fn may_try(&mut self) -> bool {
+        if self.last_failure.elapsed() > FAILURES.1 {
+            self.failures = 0;
+        }
+        self.failures < FAILURES.0
+    }
 }
 
 impl Templates {
@@ -102,15 +120,13 @@ impl Templates {
             Ok(true) => {}
             Ok(false) => return None,
             Err(_) => {
-                (entry.template, entry.failures) = (None, entry.failures + 1);
+                entry.fail();
                 return None;
             }
         }
         let (worker, is_well) = template.make(plan, errors);
-        if is_well {
-            entry.failures = 0;
-        } else {
-            (entry.template, entry.failures) = (None, entry.failures + 1);
+        if !is_well {
+            entry.fail();
         }
         worker
     }
@@ -120,18 +136,24 @@ impl Templates {
         let at = self.entries.iter().position(|entry| entry.recipe == recipe);
         let mut entry = match at {
             Some(at) => self.entries.remove(at),
-            None => Entry { recipe, failures: 0, template: None },
+            None => Entry::new(recipe),
         };
-        if entry.template.is_none() && entry.failures < FAILURES && worker::HAS_TEMPLATES {
+        if worker::HAS_TEMPLATES && entry.template.is_none() && entry.may_try() {
             match Template::start(&entry.recipe) {
                 Ok(template) => entry.template = Some(template),
-                Err(_) => entry.failures += 1,
+                Err(_) => entry.fail(),
             }
         }
         if self.entries.len() == MOST {
             self.entries.remove(0);
         }
         self.entries.push(entry);
+    }
+
+    /// Ends a template whose worker did not come up.
+    pub(super) fn distrust(&mut self, recipe: &Recipe) {
+        let entry = self.entries.iter_mut().find(|entry| entry.recipe == *recipe);
+        entry.into_iter().filter(|entry| entry.template.is_some()).for_each(Entry::fail);
     }
 
     /// Ends them if there has been no pool for a while. `true`: it is to be called again after a while.
