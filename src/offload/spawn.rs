@@ -48,9 +48,9 @@ pub(super) struct Plan {
     pub(super) channel: OwnedFd,
     pub(super) stdout: Stdio,
     /// In a group with so much memory.
-    group: Option<(PathBuf, u64)>,
+    pub(super) group: Option<(PathBuf, u64)>,
     /// By a template, if there is one.
-    template: bool,
+    pub(super) template: bool,
 }
 
 /// How long it tries to remove a group whose last process has not ended yet, and how often.

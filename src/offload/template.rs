@@ -270,3 +270,70 @@ impl Drop for Template {
         self.end();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::primitive::thread;
+
+    const WORKER: u32 = 77;
+
+    /// What is believed of a template that has made worker 70 before, and does this with the next request: writes
+    /// the word, and answers.
+    fn asked(word: Option<u32>, answers: bool) -> (Option<u32>, bool) {
+        let (control, theirs) = rustix::net::socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )
+        .unwrap();
+        let memory = rustix::fs::memfd_create("word", MemfdFlags::CLOEXEC).unwrap();
+        rustix::io::pwrite(&memory, &70_u32.to_ne_bytes(), 0).unwrap();
+        let shared = memory.try_clone().unwrap();
+        let process = Command::new("sleep").arg("60").spawn().unwrap();
+        let heritage = Heritage::now().unwrap();
+        let mut template = Template { process, control, word: memory, is_ready: true, heritage };
+        let fake = thread::Builder::new().spawn(move || {
+            let mut text = [0; 64];
+            let (_, len) = rustix::net::recv(&theirs, &mut text, RecvFlags::empty()).unwrap();
+            assert_eq!(&text[..len], b"orders");
+            if let Some(word) = word {
+                rustix::io::pwrite(&shared, &word.to_ne_bytes(), 0).unwrap();
+            }
+            if answers {
+                rustix::net::send(&theirs, &[1], SendFlags::NOSIGNAL).unwrap();
+            }
+        });
+        let (channel, errors) = rustix::pipe::pipe().unwrap();
+        let recipe = Recipe { program: "none".into(), environment: Vec::new() };
+        let (orders, stdout) = ("orders".into(), Stdio::Inherit);
+        let plan = Plan { recipe, orders, channel, stdout, group: None, template: true };
+        let (made, is_well) = template.make(&plan, errors.as_fd());
+        fake.unwrap().join().unwrap();
+        let has_ended = template.process.try_wait().unwrap().is_some();
+        assert_ne!(is_well, has_ended, "it could still make one");
+        (made.map(|known| known.id()), is_well)
+    }
+
+    #[test]
+    fn the_word_says_whether_a_worker_was_made() {
+        assert_eq!(asked(Some(WORKER), true), (Some(WORKER), true));
+        assert_eq!(asked(Some(WORKER), false), (Some(WORKER), false), "it runs: it is taken on");
+        assert_eq!(asked(None, true), (None, false));
+        assert_eq!(asked(None, false), (None, false), "not the one before");
+    }
+
+    #[test]
+    fn one_that_fails_often_is_left_alone_for_a_while() {
+        let mut entry = Entry::new(Recipe { program: "none".into(), environment: Vec::new() });
+        for _ in 0..FAILURES.0 {
+            assert!(entry.may_try());
+            entry.fail();
+        }
+        assert!(!entry.may_try());
+        let Some(earlier) = entry.last_failure.checked_sub(FAILURES.1) else { return };
+        entry.last_failure = earlier;
+        assert!(entry.may_try());
+    }
+}
