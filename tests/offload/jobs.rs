@@ -346,7 +346,8 @@ pub fn portrait() -> Vec<(String, String)> {
     let link = |path: &str| std::fs::read_link(path).unwrap().to_str().unwrap().to_owned();
     let mut all = Vec::new();
     let mut add = |name: &str, value: String| all.push((name.to_owned(), value));
-    for line in read("/proc/self/status").lines() {
+    // Of this thread: the main thread may be in the middle of making it, with all signals blocked.
+    for line in read("/proc/thread-self/status").lines() {
         let (name, value) = line.split_once(':').unwrap();
         let wanted =
             ["Name", "Umask", "PPid", "Uid", "Groups", "SigBlk", "SigIgn", "SigCgt", "CapEff"];
