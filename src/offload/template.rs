@@ -20,13 +20,13 @@ use super::heritage::Heritage;
 use super::orders::{self, VARIABLE};
 use super::spawn::Plan;
 use super::worker;
-use crate::primitive::clock;
+use crate::primitive::{clock, thread};
 use crate::process::Known;
 use rustix::fs::MemfdFlags;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
-    SocketType,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown,
+    SocketFlags, SocketType,
 };
 use std::ffi::OsString;
 use std::io::{self, IoSlice};
@@ -259,9 +259,18 @@ impl Template {
         Known::new(u32::from_ne_bytes(word))
     }
 
+    /// Ends it, so that it makes no worker from here on.
     fn end(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        // For one that cannot be killed, since this process has become another user's: it exits then.
+        let _ = rustix::net::shutdown(&self.control, Shutdown::Both);
+        if self.process.kill().is_ok() {
+            let _ = self.process.wait();
+            return;
+        }
+        let start = clock::now();
+        while matches!(self.process.try_wait(), Ok(None)) && start.elapsed() < PATIENCE {
+            thread::park_timeout(Duration::from_millis(1));
+        }
     }
 }
 
@@ -274,7 +283,6 @@ impl Drop for Template {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::primitive::thread;
 
     const WORKER: u32 = 77;
 

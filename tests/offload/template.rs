@@ -220,6 +220,28 @@ async fn helper_fails() {
 }
 
 #[test]
+fn copies_that_do_not_come_up_are_made_no_more() {
+    alone("helper_aborts");
+}
+
+#[reiver::test]
+#[ignore = "a process for another test"]
+async fn helper_aborts() {
+    let pool = one().env("REIVER_TEST_DIES_AS_A_COPY", "1").build();
+    worker(&pool).await;
+    for failures in 1..=3 {
+        template().await;
+        assert!(!is_cloned(next_worker(&pool).await));
+        assert_eq!(pool.stats().start_failures, failures);
+    }
+    for _ in 0..3 {
+        next_worker(&pool).await;
+        assert_eq!(templates(), []);
+    }
+    assert_eq!(pool.stats().start_failures, 3);
+}
+
+#[test]
 fn each_start_makes_one_worker_whenever_the_template_dies() {
     alone("helper_dies");
 }
@@ -310,8 +332,25 @@ async fn helper_changes() {
     // SAFETY: a number.
     unsafe { libc::umask(0o077) };
     assert!(!is_cloned(next_worker(&pool).await) && mask().await);
-    template().await;
+    let before = template().await;
     assert!(is_cloned(next_worker(&pool).await) && mask().await);
+    // SAFETY: asks.
+    if unsafe { libc::geteuid() } != 0 {
+        return;
+    }
+    // Nobody, who can neither kill the template nor have its workers.
+    // SAFETY: a system call for all threads.
+    assert_eq!(unsafe { libc::setuid(65534) }, 0);
+    let user = || async { pool.run(jobs::status::job()).await.unwrap().contains("Uid:\t65534") };
+    assert!(!user().await);
+    next_worker(&pool).await;
+    assert!(user().await);
+    assert!(children().iter().all(|(pid, _)| *pid != before), "it has ended");
+    until("another template", || !templates().is_empty()).await;
+    for _ in 0..3 {
+        next_worker(&pool).await;
+        assert!(user().await);
+    }
 }
 
 #[test]
