@@ -1,8 +1,8 @@
 //! A worker process, from its first instruction to its last.
 //!
-//! A worker is this same executable, started again with [`VARIABLE`] in its environment. It must be caught
-//! before the program's own `main`: by a constructor that the linker puts before `main`, or where there are
-//! none by [`init`], the first statement of `#[reiver::main]`.
+//! A worker is this same executable, started again with [`VARIABLE`] in its environment, or a copy of a process that
+//! was (`template.rs`). It must be caught before the program's own `main`: by a constructor that the linker puts before
+//! `main`, or where there are none by [`init`], the first statement of `#[reiver::main]`.
 //!
 //! The main thread becomes the *lifeline*: it waits for the parent's end of the socket to close, and ends
 //! the process whatever the job does. Jobs run on a second thread with a stack of 8 MiB. The parent's death
