@@ -23,6 +23,7 @@ use super::worker;
 use crate::primitive::{clock, thread};
 use crate::process::Known;
 use rustix::fs::MemfdFlags;
+use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown,
@@ -215,8 +216,14 @@ impl Template {
 
     /// A word from it, which has no content.
     fn hear(&self, flags: RecvFlags) -> io::Result<()> {
-        let heard = rustix::io::retry_on_intr(|| rustix::net::recv(&self.control, &mut [0], flags));
-        let (_, len) = heard?;
+        let start = clock::now();
+        let (_, len) = loop {
+            match rustix::net::recv(&self.control, &mut [0], flags) {
+                // Each signal begins the wait anew, so there is an end to that.
+                Err(Errno::INTR) if start.elapsed() < PATIENCE => {}
+                heard => break heard?,
+            }
+        };
         if len == 1 { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 

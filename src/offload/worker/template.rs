@@ -84,8 +84,9 @@ fn prepare(parent: u32) -> io::Result<Words> {
         start
     };
     let own = rustix::thread::get_clear_child_tid_address().ok().flatten();
+    let number = rustix::thread::gettid().as_raw_nonzero().get();
     // SAFETY: the C library has named the address as that of a word of its own.
-    let own = own.filter(|own| unsafe { own.cast::<i32>().read() } == rustix::thread::gettid().as_raw_nonzero().get());
+    let own = own.filter(|own| unsafe { own.cast::<i32>().read() } == number);
     Ok(Words { worker, own: own.map_or(ptr::null_mut(), |own| own.as_ptr()) })
 }
 
