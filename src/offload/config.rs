@@ -101,6 +101,7 @@ pub struct Builder {
     pub(super) inherit_env: bool,
     pub(super) env: Vec<(OsString, Option<OsString>)>,
     pub(super) program: OsString,
+    pub(super) template: bool,
     pub(super) initializer: Option<Call>,
     pub(super) inline: bool,
     pub(super) chaos: Chaos,
@@ -134,6 +135,7 @@ impl Builder {
             inherit_env: false,
             env: Vec::new(),
             program: "/proc/self/exe".into(),
+            template: true,
             initializer: None,
             inline: std::env::var_os("REIVER_OFFLOAD").is_some_and(|value| value == "inline"),
             chaos: Chaos::default(),
@@ -326,6 +328,35 @@ impl Builder {
     /// with the same functions linked in.
     pub fn program(mut self, path: impl Into<OsString>) -> Self {
         self.program = path.into();
+        self
+    }
+
+    /// Whether workers are made by a *template*, as Python's `forkserver` and Android's zygote make processes: by
+    /// default yes. The first worker is started as any program is; then a process of the same program is started that
+    /// runs nothing of it, and each further worker is a copy of that. This saves `exec` and the loader, which take most
+    /// of a worker's start, and the more the more libraries the program has; and workers come also when the program's
+    /// file has been replaced meanwhile.
+    ///
+    /// The price is a small process for as long as there is a pool, and a second longer; pools with different programs
+    /// or environments need several (4 at most). Workers of one template have their code and libraries at the same
+    /// addresses, where otherwise each has its own: a job that learns them learns those of the others. What constructors
+    /// of shared libraries do happens once, in the template; where they start threads there is no template, and the
+    /// functions of `pthread_atfork` are not called. Constructors of the program itself run in each worker. If this
+    /// process has changed since in what a child inherits (user, groups, capabilities, seccomp filters, limits, working
+    /// directory, control group), a worker is started as the first was.
+    ///
+    /// Only on Linux with glibc, on x86-64 and aarch64; elsewhere nothing happens.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # reiver::runtime::Runtime::new().unwrap().block_on(async {
+    /// let pool = reiver::offload::ProcessPool::builder().template(false).build();
+    /// # drop(pool);
+    /// # });
+    /// ```
+    pub fn template(mut self, template: bool) -> Self {
+        self.template = template;
         self
     }
 

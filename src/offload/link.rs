@@ -19,7 +19,7 @@ use super::worker::{self, CUT_OFF, UNFIT};
 use crate::io::unix::AsyncFd;
 use crate::io::{Interest, ReadBuf};
 use crate::primitive::clock;
-use crate::process::{Child, Command, ExitStatus};
+use crate::process::{Child, ExitStatus};
 use crate::scheduler;
 use crate::time::Instant;
 use crate::util::patience::Patience;
@@ -107,9 +107,9 @@ impl Link {
         };
         let started = started.ok_or("starting: it took too long to make a process")?;
         let (newborn, socket, page) = started.map_err(|error| error.to_string())?;
-        let group = newborn.group();
-        let mut command = Command::new(&config.program);
-        let adopted = command.kill_on_drop(true).spawn_with(|_| Ok(newborn.take()));
+        let (group, is_cloned) = (newborn.group(), newborn.is_cloned());
+        let (known, errors) = newborn.take();
+        let adopted = Child::adopt(known, (None, None, Some(errors.into())), true);
         let mut child = adopted.map_err(|error| error.to_string())?;
         let socket = AsyncFd::with_interest(socket, Interest::READABLE);
         let socket = socket.map_err(|error| error.to_string())?;
@@ -134,8 +134,16 @@ impl Link {
                 if frame.head.extra != registry::fingerprint() {
                     return Err("it is another program: its functions are not ours".into());
                 }
+                if !is_cloned {
+                    spawn::prepare_next(config);
+                }
             }
-            end => return Err(link.explain("starting", end).await),
+            end => {
+                if is_cloned {
+                    spawn::distrust(config);
+                }
+                return Err(link.explain("starting", end).await);
+            }
         }
         let Some(first) = &config.initializer else { return Ok(link) };
         let Some(function) = first.entry.index() else { return Err("unknown initialiser".into()) };

@@ -21,7 +21,8 @@
 //!
 //! # What a worker is
 //!
-//! The same executable, started again (see [`init`] for how it is caught before `main`). It inherits standard
+//! The same executable, started again (see [`init`] for how it is caught before `main`), or a copy of such a process
+//! that has run nothing of the program ([`Builder::template`]). It inherits standard
 //! output, a pipe as error output, an empty input, and a few environment variables; no descriptor, no memory,
 //! no secret. It cannot gain privileges, it ends when this process ends, and only functions with the attribute can be
 //! called in it. Arguments and results go through a socket, encoded by serde and postcard; large byte buffers as
@@ -30,7 +31,7 @@
 //! # What can go wrong
 //!
 //! One job fails: [`OffloadError`] says how, with the signal or the exit code, the worker and the end of its error
-//! output. The next job goes to a new worker, which takes about a millisecond to start.
+//! output. The next job goes to a new worker, which takes about half a millisecond to start.
 //!
 //! Workers do not share memory with the program: statics have the values that a fresh process gives them. (But for a
 //! page that says which of a worker's jobs have begun.)
@@ -47,6 +48,7 @@ mod frame;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+mod heritage;
 mod inline;
 mod job;
 mod link;
@@ -64,6 +66,7 @@ mod registry;
 mod shared;
 mod slot;
 mod spawn;
+mod template;
 mod worker;
 
 /// What `offer` is made of: memory that two processes see holds nothing but bits.

@@ -3,6 +3,19 @@
 /// The variable. A process that finds it at its start is a worker.
 pub const VARIABLE: &str = "REIVER_OFFLOAD_WORKER";
 
+/// Begins all orders: another version writes another.
+const VERSION: &str = "4";
+
+/// The orders of a template, which is told nothing but its parent: those of workers come when they are made.
+pub fn template(parent: u32) -> String {
+    format!("{VERSION} template {parent}")
+}
+
+/// The parent, if a template's orders are meant.
+pub fn parse_template(text: &str) -> Option<u32> {
+    text.strip_prefix(VERSION)?.strip_prefix(" template ")?.parse().ok()
+}
+
 /// A worker's orders. 0 is "no limit".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Orders {
@@ -34,14 +47,14 @@ impl Orders {
         let Self { parent, fingerprint, limit, data, address_space, cpu, nice, spin, .. } = self;
         let (report, listen) = (u8::from(self.report_memory), u8::from(self.listen));
         format!(
-            "4 {parent} {fingerprint} {limit} {data} {address_space} {cpu} {nice} {spin} {report} {listen}"
+            "{VERSION} {parent} {fingerprint} {limit} {data} {address_space} {cpu} {nice} {spin} {report} {listen}"
         )
     }
 
     /// From the variable's text; `None` if another version wrote it.
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
-        if words.next() != Some("4") {
+        if words.next() != Some(VERSION) {
             return None;
         }
         let mut number = || words.next()?.parse::<u64>().ok();
@@ -72,6 +85,9 @@ mod tests {
             ["", "4", "3 1 2 3 4 5 6 7 8 0 0", "4 1 2 3 4 5 6 7 8 0 0 9", "4 -1 2 3 4 5 6 7 8 0 0"]
         {
             assert_eq!(Orders::parse(text), None, "{text}");
+            assert_eq!(parse_template(text), None, "{text}");
         }
+        assert_eq!(parse_template(&template(7)), Some(7));
+        assert_eq!(Orders::parse(&template(7)), None);
     }
 }

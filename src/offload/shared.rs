@@ -24,6 +24,7 @@ use super::listing::Listed;
 use super::pool::Stats;
 use super::real_time::before;
 use super::slot::{self, Seat};
+use super::spawn;
 use super::worker::in_worker;
 use crate::primitive::atomic::{AtomicBool, Ordering::Relaxed};
 use crate::primitive::{Arc, Mutex};
@@ -52,6 +53,8 @@ pub(super) struct Shared {
     room: Arc<Semaphore>,
     room_size: u32,
     pub(super) counts: Arc<Counts>,
+    /// It may want templates.
+    _templates: Option<spawn::User>,
     /// In a pool without processes: the initialiser has run.
     pub(super) prepared: OnceCell<()>,
 }
@@ -134,6 +137,7 @@ impl Shared {
             places: Arc::new(Semaphore::new(config.max_queued)),
             room: Arc::new(Semaphore::new(room_size as usize)),
             room_size,
+            _templates: (config.template && !config.inline).then(spawn::User::new),
             config,
             runtime,
             state: Mutex::new(State {

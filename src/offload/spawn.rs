@@ -1,4 +1,4 @@
-//! Starting a process: by `posix_spawn`, on a thread that never ends.
+//! Starting a process: by a template, or by `posix_spawn`, on a thread that never ends.
 //!
 //! The death signal that a worker asks for comes when the *thread* ends that started it, and any thread of ours
 //! may end: a worker of a runtime, a job's, a guest of `block_on`. So there is one thread for it, which costs a
@@ -8,29 +8,49 @@
 use super::cgroup::Group;
 use super::config::{Builder, Stdio};
 use super::frame::{Head, Kind, SHARED};
-use super::orders::{Orders, VARIABLE};
+use super::orders::Orders;
 use super::page::{self, Page};
+use super::template::{LINGER, Recipe, Templates};
 use super::{registry, worker};
-use crate::primitive::{StaticMutex, clock, thread, unique_block};
+use crate::primitive::atomic::{AtomicUsize, Ordering::Relaxed};
+use crate::primitive::{StaticMutex, clock, fixed, thread, unique_block};
+use crate::process::Known;
 use crate::sync::oneshot;
 use crate::util::of_process::OfProcess;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use rustix::pipe::{PipeFlags, pipe_with};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{self, Child, Command};
+use std::process;
 use std::time::{Duration, Instant};
 
 /// What the thread is to do.
 enum Order {
-    /// To start this, for whoever waits for it; in a group with so much memory, if one is named.
-    Start(Box<Command>, Option<(PathBuf, u64)>, oneshot::Sender<io::Result<Newborn>>),
+    /// To start a worker, for whoever waits for it.
+    Start(Box<Plan>, oneshot::Sender<io::Result<Newborn>>),
+    /// To start a template, if there is none: one like it has started as a worker.
+    Prepare(Recipe),
+    /// To end a template whose worker did not come up.
+    Distrust(Recipe),
     /// To remove the group of a worker that is gone.
     Remove(PathBuf),
+}
+
+/// A worker to start.
+pub(super) struct Plan {
+    pub(super) recipe: Recipe,
+    pub(super) orders: String,
+    /// Its end of the channel.
+    pub(super) channel: OwnedFd,
+    pub(super) stdout: Stdio,
+    /// In a group with so much memory.
+    pub(super) group: Option<(PathBuf, u64)>,
+    /// By a template, if there is one.
+    pub(super) template: bool,
 }
 
 /// How long it tries to remove a group whose last process has not ended yet, and how often.
@@ -43,12 +63,35 @@ struct Spawner {
     queue: StaticMutex<VecDeque<Order>>,
     /// `None` until one could be started.
     thread: StaticMutex<Option<thread::Thread>>,
+    /// How many pools may want templates.
+    pools: AtomicUsize,
+}
+
+/// A pool that may want templates, for as long as it exists.
+pub(super) struct User(&'static Spawner);
+
+impl User {
+    pub(super) fn new() -> Self {
+        let spawner = Spawner::of_process();
+        spawner.pools.fetch_add(1, Relaxed); // Relaxed: the thread looks when it is unparked, which publishes.
+        Self(spawner)
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        self.0.pools.fetch_sub(1, Relaxed); // Relaxed: as above.
+        // In a child by `fork` it is the parent's, whose locks may be held by nobody.
+        if SPAWNER.get().is_some_and(|own| std::ptr::eq(own, self.0)) {
+            self.0.unpark();
+        }
+    }
 }
 
 impl Spawner {
     fn of_process() -> &'static Self {
         let (queue, thread) = (StaticMutex::new(VecDeque::new()), StaticMutex::new(None));
-        SPAWNER.get_or_init(|| Self { queue, thread })
+        SPAWNER.get_or_init(|| Self { queue, thread, pools: fixed::atomic_usize(0) })
     }
 
     /// The thread, started if there is none. If that fails, the next who asks tries again.
@@ -62,18 +105,36 @@ impl Spawner {
         Ok(thread.insert(started.thread().clone()).clone())
     }
 
+    /// Gives the thread something to do.
+    fn order(&self, order: Order) {
+        self.queue.lock().push_back(order);
+        self.unpark();
+    }
+
+    fn unpark(&self) {
+        if let Some(thread) = &*self.thread.lock() {
+            thread.unpark();
+        }
+    }
+
     /// What the thread does.
     fn run(&self) {
         let mut groups: Vec<(PathBuf, Instant)> = Vec::new();
+        let mut templates = Templates::default();
         loop {
+            let is_used = self.pools.load(Relaxed) > 0; // Relaxed: see `User`.
+            let lingers = templates.tidy(is_used);
             let order = self.queue.lock().pop_front();
             match order {
-                Some(Order::Start(command, group, sender)) => {
-                    let _ = sender.send(give_birth(*command, group));
+                Some(Order::Start(plan, sender)) => {
+                    let _ = sender.send(give_birth(*plan, &mut templates));
                 }
+                Some(Order::Prepare(recipe)) => templates.prepare(recipe),
+                Some(Order::Distrust(recipe)) => templates.distrust(&recipe),
                 Some(Order::Remove(path)) => groups.push((path, clock::now())),
-                None if groups.is_empty() => thread::park(),
-                None => thread::park_timeout(REMOVAL.1),
+                None if !groups.is_empty() => thread::park_timeout(REMOVAL.1),
+                None if lingers => thread::park_timeout(LINGER),
+                None => thread::park(),
             }
             groups.retain(|(path, since)| {
                 std::fs::remove_dir(path).is_err() && path.exists() && since.elapsed() < REMOVAL.0
@@ -82,22 +143,31 @@ impl Spawner {
     }
 }
 
-/// A child that nobody has taken on yet, and its control group.
-pub(super) struct Newborn(Option<Child>, Option<Group>);
+/// A child that nobody has taken on yet, with the pipe of its error output.
+pub(super) struct Newborn {
+    child: Option<(Known, OwnedFd)>,
+    group: Option<Group>,
+    is_cloned: bool,
+}
 
 impl Newborn {
-    pub(super) fn take(mut self) -> Child {
-        self.0.take().expect("it is taken once: `self` is consumed")
+    pub(super) fn take(mut self) -> (Known, OwnedFd) {
+        self.child.take().expect("it is taken once: `self` is consumed")
     }
 
     pub(super) fn group(&self) -> Option<Group> {
-        self.1.clone()
+        self.group.clone()
+    }
+
+    /// Whether a template has made it.
+    pub(super) fn is_cloned(&self) -> bool {
+        self.is_cloned
     }
 }
 
 impl Drop for Newborn {
     fn drop(&mut self) {
-        if let Some(mut child) = self.0.take() {
+        if let Some((mut child, _)) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
         }
@@ -118,12 +188,18 @@ pub(super) async fn spawn(config: &Builder) -> io::Result<Started> {
     let (ours, theirs) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     let page = send_page(&ours)?;
-    let command = command(config, theirs.into());
+    let plan = Plan {
+        recipe: Recipe::of(config),
+        orders: orders(config).to_text(),
+        channel: theirs.into(),
+        stdout: config.stdout,
+        group: config.cgroup.clone(),
+        template: config.template,
+    };
     let spawner = Spawner::of_process();
     let thread = spawner.thread()?;
     let (sender, receiver) = oneshot::channel();
-    let order = Order::Start(Box::new(command), config.cgroup.clone(), sender);
-    spawner.queue.lock().push_back(order);
+    spawner.queue.lock().push_back(Order::Start(Box::new(plan), sender));
     thread.unpark();
     match receiver.await {
         Ok(started) => started.map(|child| (child, ours, page)),
@@ -146,31 +222,55 @@ fn send_page(channel: &UnixStream) -> io::Result<Page> {
     Ok(page)
 }
 
-fn give_birth(mut command: Command, group: Option<(PathBuf, u64)>) -> io::Result<Newborn> {
-    let group = group.map(|(parent, memory)| Group::new(&parent, unique_block(1), memory));
+/// Starts a template for the next worker, since one has started without.
+pub(super) fn prepare_next(config: &Builder) {
+    if config.template {
+        Spawner::of_process().order(Order::Prepare(Recipe::of(config)));
+    }
+}
+
+/// A template's worker did not come up. Whatever the reason, the next is started directly.
+pub(super) fn distrust(config: &Builder) {
+    Spawner::of_process().order(Order::Distrust(Recipe::of(config)));
+}
+
+/// Removes a control group, when its last process has ended.
+pub(super) fn remove_group(path: PathBuf) {
+    Spawner::of_process().order(Order::Remove(path));
+}
+
+fn give_birth(plan: Plan, templates: &mut Templates) -> io::Result<Newborn> {
+    let group = plan.group.as_ref();
+    let group = group.map(|(parent, memory)| Group::new(parent, unique_block(1), *memory));
     let group = group.transpose()?;
-    let child = command.spawn()?;
-    // The worker's end of the channel is in the command: the parent must not keep it open.
-    drop(command);
+    let (errors, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
+    let cloned = if plan.template { templates.make(&plan, theirs.as_fd()) } else { None };
+    let is_cloned = cloned.is_some();
+    let child = match cloned {
+        // The worker's ends are dropped with the plan: the parent must not keep them open.
+        Some(child) => child,
+        None => exec(plan, theirs)?,
+    };
     let pid = child.id();
-    let newborn = Newborn(Some(child), group);
-    if let Some(group) = &newborn.1 {
+    let newborn = Newborn { child: Some((child, errors)), group, is_cloned };
+    if let Some(group) = &newborn.group {
         group.take(pid)?;
     }
     Ok(newborn)
 }
 
-/// Removes a control group, when its last process has ended.
-pub(super) fn remove_group(path: PathBuf) {
-    let spawner = Spawner::of_process();
-    spawner.queue.lock().push_back(Order::Remove(path));
-    if let Some(thread) = &*spawner.thread.lock() {
-        thread.unpark();
-    }
+/// Starts a worker directly.
+fn exec(plan: Plan, errors: OwnedFd) -> io::Result<Known> {
+    let mut command = plan.recipe.command(&plan.orders, plan.channel);
+    command.stderr(errors).stdout(match plan.stdout {
+        Stdio::Inherit => process::Stdio::inherit(),
+        Stdio::Null => process::Stdio::null(),
+    });
+    Ok(command.spawn()?.into())
 }
 
-fn command(config: &Builder, channel: OwnedFd) -> Command {
-    let orders = Orders {
+fn orders(config: &Builder) -> Orders {
+    Orders {
         parent: process::id(),
         fingerprint: registry::fingerprint(),
         limit: config.max_message,
@@ -181,16 +281,5 @@ fn command(config: &Builder, channel: OwnedFd) -> Command {
         spin: config.spin.as_nanos().try_into().unwrap_or(u64::MAX),
         report_memory: config.recycle_memory != 0,
         listen: !config.grace.is_zero(),
-    };
-    let mut command = Command::new(&config.program);
-    if let Some(name) = std::env::args_os().next() {
-        command.arg0(name);
     }
-    command.env_clear().envs(config.environment()).env(VARIABLE, orders.to_text());
-    command.stdin(channel).stderr(process::Stdio::piped()).process_group(0);
-    command.stdout(match config.stdout {
-        Stdio::Inherit => process::Stdio::inherit(),
-        Stdio::Null => process::Stdio::null(),
-    });
-    command
 }

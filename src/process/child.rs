@@ -1,6 +1,8 @@
 //! A child that runs, or has ended.
 
+use super::command::runtime;
 use super::exit::Exit;
+use super::known::Known;
 use super::orphan;
 use super::{ChildStderr, ChildStdin, ChildStdout};
 use crate::io::{AsyncRead, AsyncReadExt};
@@ -9,7 +11,7 @@ use crate::task::budget;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
-use std::process::{Child as StdChild, ExitStatus, Output};
+use std::process::{self, ExitStatus, Output};
 use std::task::{Context, Poll, ready};
 
 /// A child, made by [`Command::spawn`](super::Command::spawn).
@@ -33,16 +35,20 @@ enum State {
     Ended(ExitStatus),
 }
 
+/// Our ends of its input, its output and its error output.
+pub(crate) type Pipes =
+    (Option<process::ChildStdin>, Option<process::ChildStdout>, Option<process::ChildStderr>);
+
 /// A child that has not been reaped.
 #[derive(Debug)]
 struct Running {
     /// Taken by the drop only.
-    parts: Option<(StdChild, Exit)>,
+    parts: Option<(Known, Exit)>,
     kill_on_drop: bool,
 }
 
 impl Running {
-    fn parts(&mut self) -> &mut (StdChild, Exit) {
+    fn parts(&mut self) -> &mut (Known, Exit) {
         self.parts.as_mut().expect("it is taken by the drop only")
     }
 }
@@ -62,15 +68,35 @@ impl Drop for Running {
 }
 
 impl Child {
-    pub(super) fn new(child: StdChild, exit: Exit, kill_on_drop: bool) -> Self {
+    pub(super) fn new(child: Known, exit: Exit, kill_on_drop: bool) -> Self {
         let running = Running { parts: Some((child, exit)), kill_on_drop };
         Self { state: State::Running(running), stdin: None, stdout: None, stderr: None }
     }
 
-    pub(super) fn set_kill_on_drop(&mut self, kill: bool) {
-        if let State::Running(running) = &mut self.state {
-            running.kill_on_drop = kill;
+    /// Takes a child on for the current runtime. If that fails it is killed.
+    ///
+    /// # Panics
+    ///
+    /// Outside a runtime.
+    #[track_caller]
+    pub(crate) fn adopt(mut known: Known, pipes: Pipes, kill_on_drop: bool) -> io::Result<Self> {
+        let exit = match Exit::new(&runtime(), known.id()) {
+            Ok(exit) => exit,
+            Err(error) => {
+                let _ = known.kill();
+                orphan::leave(known);
+                return Err(error);
+            }
+        };
+        let mut child = Self::new(known, exit, true);
+        // Without its pipes it would be dropped, so killed.
+        child.stdin = pipes.0.map(ChildStdin::from_std).transpose()?;
+        child.stdout = pipes.1.map(ChildStdout::from_std).transpose()?;
+        child.stderr = pipes.2.map(ChildStderr::from_std).transpose()?;
+        if let State::Running(running) = &mut child.state {
+            running.kill_on_drop = kill_on_drop;
         }
+        Ok(child)
     }
 
     /// The process's number; `None` when it has ended and a wait has said so, since the system may give the

@@ -1,7 +1,6 @@
 //! A program to start.
 
-use super::exit::Exit;
-use super::{Child, ChildStderr, ChildStdin, ChildStdout, orphan};
+use super::{Child, orphan};
 use crate::primitive::Arc;
 use crate::scheduler::{self, Shared};
 use std::ffi::{OsStr, OsString};
@@ -221,26 +220,12 @@ impl Command {
         spawn: impl FnOnce(&mut StdCommand) -> io::Result<StdChild>,
     ) -> io::Result<Child> {
         // Before there is a child that a panic would lose.
-        let runtime = runtime();
+        runtime();
         orphan::reap_left();
         let mut std =
             spawn(&mut self.std).map_err(|error| SpawnError::explain(&self.std, error))?;
         let pipes = (std.stdin.take(), std.stdout.take(), std.stderr.take());
-        let exit = match Exit::new(&runtime, &std) {
-            Ok(exit) => exit,
-            Err(error) => {
-                let _ = std.kill();
-                orphan::leave(std);
-                return Err(error);
-            }
-        };
-        let mut child = Child::new(std, exit, true);
-        // Without its pipes it would be dropped, so killed.
-        child.stdin = pipes.0.map(ChildStdin::from_std).transpose()?;
-        child.stdout = pipes.1.map(ChildStdout::from_std).transpose()?;
-        child.stderr = pipes.2.map(ChildStderr::from_std).transpose()?;
-        child.set_kill_on_drop(self.kill_on_drop);
-        Ok(child)
+        Child::adopt(std.into(), pipes, self.kill_on_drop)
     }
 
     /// Starts it and waits for its end. Pipes are closed at once.

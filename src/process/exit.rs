@@ -1,5 +1,6 @@
 //! Noticing that a child has ended, and reaping it.
 
+use super::known::Known;
 use super::pidfd;
 use crate::primitive::Arc;
 use crate::reactor::{Direction, Evented, Interest, Ready, ShutDown};
@@ -7,7 +8,7 @@ use crate::scheduler::Shared;
 use crate::signal::unix::{Signal, SignalKind, signal};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::task::{Context, Poll, ready};
 
 /// What tells that a child may have ended.
@@ -25,8 +26,8 @@ impl Exit {
     /// # Errors
     ///
     /// If neither is possible: no descriptors are left, or the runtime is shut down.
-    pub(super) fn new(runtime: &Arc<Shared>, child: &Child) -> io::Result<Self> {
-        let pidfd = pidfd::open(child.id()).and_then(|pidfd| {
+    pub(super) fn new(runtime: &Arc<Shared>, pid: u32) -> io::Result<Self> {
+        let pidfd = pidfd::open(pid).and_then(|pidfd| {
             let reactor = &runtime.driver.reactor;
             Evented::new(reactor, pidfd, runtime.home(), Interest::READABLE, Ready::EMPTY)
         });
@@ -62,7 +63,7 @@ impl Exit {
     /// If the runtime is shut down, or somebody else has reaped the child.
     pub(super) fn poll(
         &mut self,
-        child: &mut Child,
+        child: &mut Known,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<ExitStatus>> {
         match self {

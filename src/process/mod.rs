@@ -49,6 +49,7 @@
 mod child;
 mod command;
 mod exit;
+mod known;
 mod orphan;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod pidfd;
@@ -61,6 +62,8 @@ mod tests;
 
 pub use child::Child;
 pub use command::Command;
+#[cfg(all(feature = "offload", target_os = "linux"))]
+pub(crate) use known::Known;
 pub use pipe::{ChildStderr, ChildStdin, ChildStdout};
 #[doc(no_inline)]
 pub use std::process::{ExitStatus, Output, Stdio};

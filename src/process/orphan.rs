@@ -9,24 +9,24 @@
 //! is walked at each `SIGCHLD` (tokio's way: a lock and a `waitpid` for each orphan for every child).
 
 use super::exit::Exit;
+use super::known::Known;
 use crate::primitive::{Arc, Mutex, StaticMutex};
-use std::process::Child;
 use std::task::{Context, Poll, Wake, Waker};
 
 /// Children whose runtime has ended before them. A static, since no runtime is theirs.
-static LEFT: StaticMutex<Vec<Child>> = StaticMutex::new(Vec::new());
+static LEFT: StaticMutex<Vec<Known>> = StaticMutex::new(Vec::new());
 
 /// A child that nobody waits for; `None` when it is reaped or left.
-struct Orphan(Mutex<Option<(Child, Exit)>>);
+struct Orphan(Mutex<Option<(Known, Exit)>>);
 
 /// Sees to it that `child` is reaped when it ends.
-pub(super) fn adopt(child: Child, exit: Exit) {
+pub(super) fn adopt(child: Known, exit: Exit) {
     reap_left();
     Arc::new(Orphan(Mutex::new(Some((child, exit))))).look();
 }
 
 /// Sees to it that `child`, which no runtime knows, is reaped some time.
-pub(super) fn leave(child: Child) {
+pub(super) fn leave(child: Known) {
     LEFT.lock().push(child);
     reap_left();
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 /// A child in the way of a system without pidfds.
 fn spawn(command: &mut Command, kill_on_drop: bool) -> Child {
-    Child::new(command.spawn().unwrap(), Exit::by_signal().unwrap(), kill_on_drop)
+    Child::new(command.spawn().unwrap().into(), Exit::by_signal().unwrap(), kill_on_drop)
 }
 
 fn runtimes() -> [Runtime; 2] {
@@ -62,7 +62,7 @@ fn orphans_are_reaped_by_signal() {
             let mut cat = Command::new("cat");
             let mut child = cat.stdin(std::process::Stdio::piped()).spawn().unwrap();
             let (pid, stdin) = (child.id(), child.stdin.take());
-            drop(Child::new(child, Exit::by_signal().unwrap(), false));
+            drop(Child::new(child.into(), Exit::by_signal().unwrap(), false));
             assert!(exists(pid));
             drop(stdin);
             reaped(pid).await;
@@ -79,7 +79,7 @@ fn an_end_before_the_listener_is_noticed() {
         while !std::fs::read_to_string(&stat).unwrap().contains(") Z ") {
             std::thread::yield_now();
         }
-        let mut child = Child::new(std, Exit::by_signal().unwrap(), false);
+        let mut child = Child::new(std.into(), Exit::by_signal().unwrap(), false);
         assert!(child.wait().await.unwrap().success());
     });
 }

@@ -338,3 +338,91 @@ pub fn stops(begun: String, mark: String) -> u32 {
 pub fn is_asked_to_stop() -> bool {
     reiver::offload::stop_requested()
 }
+
+/// What the system says of this process, but for numbers of processes and addresses.
+#[reiver::offload]
+pub fn portrait() -> Vec<(String, String)> {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap();
+    let link = |path: &str| std::fs::read_link(path).unwrap().to_str().unwrap().to_owned();
+    let mut all = Vec::new();
+    let mut add = |name: &str, value: String| all.push((name.to_owned(), value));
+    // Of this thread: the main thread may be in the middle of making it, with all signals blocked.
+    for line in read("/proc/thread-self/status").lines() {
+        let (name, value) = line.split_once(':').unwrap();
+        let wanted =
+            ["Name", "Umask", "PPid", "Uid", "Groups", "SigBlk", "SigIgn", "SigCgt", "CapEff"];
+        if wanted.contains(&name) || ["NoNewPrivs", "Cpus_allowed", "Threads"].contains(&name) {
+            add(name, value.trim().to_owned());
+        }
+    }
+    let fds: Vec<i32> = descriptors();
+    for fd in fds {
+        let target = link(&format!("/proc/self/fd/{fd}"));
+        let flags = read(&format!("/proc/self/fdinfo/{fd}"));
+        let flags = flags.lines().find(|line| line.starts_with("flags:")).unwrap();
+        let kind = target.split('[').next().unwrap();
+        add(&format!("descriptor {fd}"), format!("{kind} {flags}"));
+    }
+    for file in ["oom_score_adj", "cmdline", "limits", "cgroup"] {
+        add(file, read(&format!("/proc/self/{file}")));
+    }
+    // SAFETY: these ask.
+    unsafe {
+        add("nice", libc::getpriority(libc::PRIO_PROCESS, 0).to_string());
+        add("leads its group", (libc::getpgrp() == libc::getpid()).to_string());
+        add("session", libc::getsid(0).to_string());
+    }
+    add("directory", link("/proc/self/cwd"));
+    let mut environment = environment();
+    environment.sort();
+    add("environment", format!("{environment:?}"));
+    let arguments: Vec<String> = std::env::args().collect();
+    add("arguments", format!("{arguments:?}"));
+    all
+}
+
+#[reiver::offload]
+pub fn directory() -> String {
+    std::env::current_dir().unwrap().to_str().unwrap().to_owned()
+}
+
+/// The keys of maps, which nobody should know beforehand.
+#[reiver::offload]
+pub fn random() -> u64 {
+    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 1)
+}
+
+/// Where the program is, which is another place for each process that the loader has loaded.
+#[reiver::offload]
+pub fn address() -> usize {
+    address as *const () as usize
+}
+
+/// The C library's opinion of the main thread: whether its number is one of this process.
+static MAIN_IS_KNOWN: std::sync::atomic::AtomicBool = std::sync::atomic::AtomicBool::new(false);
+
+extern "C" fn look_at_main() {
+    let (mut clock, mut time) = (0, libc::timespec { tv_sec: 0, tv_nsec: 0 });
+    // SAFETY: both write where they are told.
+    let known = unsafe {
+        libc::pthread_getcpuclockid(libc::pthread_self(), &mut clock) == 0
+            && libc::clock_gettime(clock, &mut time) == 0
+    };
+    MAIN_IS_KNOWN.store(known, Relaxed);
+    if std::env::var_os("REIVER_TEST_DIES_AS_A_COPY").is_some() {
+        let first = std::fs::read("/proc/self/environ").unwrap();
+        if String::from_utf8_lossy(&first).contains(" template ") {
+            std::process::abort();
+        }
+    }
+}
+
+#[used]
+// SAFETY: a table of such functions.
+#[unsafe(link_section = ".init_array")]
+static LOOK_AT_MAIN: extern "C" fn() = look_at_main;
+
+#[reiver::offload]
+pub fn main_is_known() -> bool {
+    MAIN_IS_KNOWN.load(Relaxed)
+}

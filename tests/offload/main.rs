@@ -12,6 +12,7 @@ mod parent;
 mod pool;
 mod recall;
 mod soak;
+mod template;
 mod values;
 
 use reiver::offload::{Builder, Job, ProcessPool};

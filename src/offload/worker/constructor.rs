@@ -1,7 +1,8 @@
 //! The way into a worker: a constructor.
 //!
-//! It runs before other constructors that the linker put behind it, for instance those of C++ statics that a
-//! job may use; so it runs them first. glibc finds the same table by the same means.
+//! It stands directly behind std's own, which keeps the arguments and has number 99, so before all constructors of the
+//! program, for instance those of C++ statics that a job may use. A worker runs them first; a template never does. glibc
+//! finds the same table by the same means.
 //!
 //! Miri, and systems without constructors, need `offload::init()` in `main`.
 //!
@@ -16,7 +17,7 @@ type Constructor = extern "C" fn(c_int, *const *const c_char, *const *const c_ch
 
 #[used]
 // SAFETY: the section is a table of such functions; this one needs nothing that is not there before `main`.
-#[unsafe(link_section = ".init_array")]
+#[unsafe(link_section = ".init_array.00100")]
 static CONSTRUCTOR: Constructor = construct;
 
 extern "C" fn construct(argc: c_int, argv: *const *const c_char, envp: *const *const c_char) {

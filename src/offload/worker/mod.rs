@@ -1,8 +1,8 @@
 //! A worker process, from its first instruction to its last.
 //!
-//! A worker is this same executable, started again with [`VARIABLE`] in its environment. It must be caught
-//! before the program's own `main`: by a constructor that the linker puts before `main`, or where there are
-//! none by [`init`], the first statement of `#[reiver::main]`.
+//! A worker is this same executable, started again with [`VARIABLE`] in its environment, or a copy of a process that
+//! was (`template.rs`). It must be caught before the program's own `main`: by a constructor that the linker puts before
+//! `main`, or where there are none by [`init`], the first statement of `#[reiver::main]`.
 //!
 //! The main thread becomes the *lifeline*: it waits for the parent's end of the socket to close, and ends
 //! the process whatever the job does. Jobs run on a second thread with a stack of 8 MiB. The parent's death
@@ -13,13 +13,19 @@ mod prepare;
 mod serve;
 mod stack;
 mod stop;
+#[cfg(all(target_env = "gnu", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod template;
+#[cfg(not(all(target_env = "gnu", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+#[path = "no_template.rs"]
+mod template;
 mod title;
 
 pub(super) use serve::{MAX_DESCRIPTORS, Panic, answer, panic_seen};
 pub(super) use stop::ask;
+pub(super) use template::HAS_TEMPLATES;
 pub(super) use title::running_job;
 
-use super::orders::{Orders, VARIABLE};
+use super::orders::{self, Orders, VARIABLE};
 use crate::primitive::thread;
 use std::os::fd::OwnedFd;
 use std::process::exit;
@@ -88,7 +94,8 @@ pub(super) fn was_missed() -> bool {
     !in_worker() && std::env::var_os(VARIABLE).is_some()
 }
 
-/// The orders, taken out of the environment, so that children of the worker are no workers.
+/// The orders, taken out of the environment, so that children of the worker are no workers. A process that is to be
+/// a template returns in each worker that it makes.
 fn take_orders() -> Option<Orders> {
     let text = std::env::var_os(VARIABLE)?;
     // SAFETY: `getauxval` reads a table that the kernel has made.
@@ -97,7 +104,10 @@ fn take_orders() -> Option<Orders> {
     }
     // SAFETY: this is the beginning of the process, which has one thread (see `init`).
     unsafe { std::env::remove_var(VARIABLE) };
-    let orders = text.to_str().and_then(Orders::parse);
+    let orders = text.to_str().and_then(|text| match orders::parse_template(text) {
+        Some(parent) => template::serve(parent),
+        None => Orders::parse(text),
+    });
     if orders.is_none() {
         // Whoever wrote this wanted a worker, and not another program that runs `main`.
         eprintln!("reiver worker: these orders are for another version: {text:?}");

@@ -1,6 +1,6 @@
 //! What a worker does to itself before it takes jobs.
 //!
-//! The parent starts it by `posix_spawn`, which cannot do these things; a function between `fork` and `exec`
+//! The parent starts it by `posix_spawn`, which cannot do these things (and a template leaves them to the worker); a function between `fork` and `exec`
 //! could, but `fork` copies the parent's page tables: 126 ms at 4 GiB.
 
 use super::super::orders::Orders;
@@ -16,12 +16,7 @@ const OOM_SCORE: &str = "500";
 /// Makes this process a worker; gives the channel, which was its standard input.
 pub(super) fn prepare(orders: &Orders) -> io::Result<OwnedFd> {
     let channel = descriptors()?;
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get() as u32);
-    if parent != Some(orders.parent) {
-        // It has died already: nobody would send the signal.
-        return Err(io::Error::other("the parent is gone"));
-    }
+    belong_to(orders.parent)?;
     limits(orders)?;
     // Without privileges nobody may become less likely to be ended, but more likely anybody.
     let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);
@@ -35,6 +30,17 @@ pub(super) fn prepare(orders: &Orders) -> io::Result<OwnedFd> {
     Ok(channel)
 }
 
+/// Ends with the parent.
+pub(super) fn belong_to(parent: u32) -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    let ours = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get() as u32);
+    if ours != Some(parent) {
+        // It has died already: nobody would send the signal.
+        return Err(io::Error::other("the parent is gone"));
+    }
+    Ok(())
+}
+
 /// Standard input becomes empty, the channel moves to 3, and there is nothing above.
 fn descriptors() -> io::Result<OwnedFd> {
     // SAFETY: nothing of this process owns a descriptor above 2 yet, or cares for what it inherited.
@@ -44,22 +50,27 @@ fn descriptors() -> io::Result<OwnedFd> {
     }
     // SAFETY: `dup3` has just made it, for us.
     let channel = unsafe { OwnedFd::from_raw_fd(CHANNEL) };
-    // SAFETY: as above; what the program inherited is closed here.
-    let closed = unsafe { libc::syscall(libc::SYS_close_range, CHANNEL + 1, u32::MAX, 0) };
-    if closed != 0 {
-        // Linux before 5.9.
-        let most = rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(1 << 16);
-        for fd in CHANNEL + 1..most.min(1 << 16) as i32 {
-            // SAFETY: as above.
-            unsafe { libc::close(fd) };
-        }
-    }
+    close_from(CHANNEL + 1);
     let null = std::fs::File::open("/dev/null")?;
     // SAFETY: 0 was the channel, which has moved.
     if unsafe { libc::dup2(null.as_raw_fd(), 0) } < 0 {
         return Err(io::Error::last_os_error());
     }
     Ok(channel)
+}
+
+/// Closes what the program inherited, from this descriptor on.
+pub(super) fn close_from(first: i32) {
+    // SAFETY: nothing of this process owns such a descriptor yet.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+    if closed != 0 {
+        // Linux before 5.9.
+        let most = rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(1 << 16);
+        for fd in first..most.min(1 << 16) as i32 {
+            // SAFETY: as above.
+            unsafe { libc::close(fd) };
+        }
+    }
 }
 
 fn limits(orders: &Orders) -> io::Result<()> {
