@@ -85,8 +85,12 @@ impl WakeBatch {
 }
 
 impl Drop for WakeBatch {
+    #[inline]
     fn drop(&mut self) {
-        self.wake();
+        // Mostly all is done.
+        if self.len > 0 || self.panic.is_some() {
+            self.wake();
+        }
     }
 }
 

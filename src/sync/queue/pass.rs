@@ -80,6 +80,7 @@ impl<S> State<S> {
 pub(super) struct Inside<'q, T, S: Store<T>> {
     /// `None` between two batches only.
     state: Option<MutexGuard<'q, State<S>>>,
+    /// Wakes when it is dropped, after the lock.
     batch: WakeBatch,
     queue: &'q Queue<T, S>,
 }
@@ -134,8 +135,6 @@ impl<T, S: Store<T>> Drop for Inside<'_, T, S> {
                 self.state = Some(self.queue.state.lock());
             }
         }
-        self.state = None;
-        self.batch.wake();
     }
 }
 
