@@ -59,6 +59,7 @@ pub const CASES: &[Case] = &[
     Case { name: "blocking_round_trip", what: "one empty job at a time", readme: "`spawn_blocking`, one at a time" },
     Case { name: "blocking_round_trip_one_core", what: "the same, the process kept on one core", readme: "the same, on one core" },
     Case { name: "blocking_sleeps", what: "1000 jobs that sleep 5 ms", readme: "" },
+    Case { name: "blocking_beside_busy", what: "8 empty jobs in a millisecond, from threads outside, beside two tasks that compute for 200 µs: when they begin", readme: "" },
     Case { name: "echo_1", what: "TCP, 64 bytes there and back; the server's CPU time only", readme: "TCP echo, 1 connection, server" },
     Case { name: "echo_1_one_core", what: "the same, both processes kept on one core", readme: "the same, on one core" },
     Case { name: "echo_16", what: "over 16 connections, all written before the first is read", readme: "" },

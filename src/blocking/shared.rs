@@ -16,7 +16,9 @@
 //! Rejected: skipping the wake while the backlog is short, and spinning before parking: each gained
 //! little in batches and lost much where jobs block or CPUs are shared (research, §7). Yielding before
 //! a thread is started, to let those that are ready drain the queue: fewer threads for no-ops, but
-//! 1000 sleeps of 5 ms took 300 ms instead of 35 on a loaded machine.
+//! 1000 sleeps of 5 ms took 300 ms instead of 35 on a loaded machine. Yielding before a thread lies down:
+//! eight quick jobs at a time took 1.2 to 1.5 µs each instead of 3.6, but beside two tasks that compute one
+//! in a hundred began 1.6 ms late instead of 40 µs, or 5 ms where the thread that yields keeps its search.
 
 use super::job::{Job, Once, Owner};
 use super::room::Room;

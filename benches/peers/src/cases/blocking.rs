@@ -1,8 +1,10 @@
 //! Closures on the pool for blocking jobs.
 
-use crate::measure::{Figures, Stopwatch};
+use crate::measure::{Figures, Stopwatch, compute, percentile};
 use crate::rt::Rt;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 pub fn batch<R: Rt>() -> Figures {
     const COUNT: usize = 20_000;
@@ -98,4 +100,40 @@ pub fn sleeps<R: Rt>() -> Figures {
         assert_eq!(sum, COUNT);
         watch.per_op(COUNT)
     })
+}
+
+/// How late quick jobs begin beside tasks that compute: from two threads outside, four in a millisecond each.
+pub fn beside_busy<R: Rt>() -> Figures {
+    const EACH: usize = 4000;
+    let over = Arc::new(AtomicBool::new(false));
+    for _ in 0..2 {
+        let over = over.clone();
+        R::remote(async move {
+            while !over.load(Relaxed) {
+                compute(Duration::from_micros(200));
+                R::yield_now().await;
+            }
+        });
+    }
+    let submit = || {
+        let job = |_| {
+            std::thread::sleep(Duration::from_micros(250));
+            let asked = Instant::now();
+            R::enter(|| R::spawn_blocking(move || asked.elapsed()))
+        };
+        let jobs: Vec<_> = (0..EACH).map(job).collect();
+        R::block_on(async {
+            let mut late = Vec::new();
+            for job in jobs {
+                late.push(job.await);
+            }
+            late
+        })
+    };
+    let mut late: Vec<Duration> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..2).map(|_| scope.spawn(submit)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("it ends well")).collect()
+    });
+    over.store(true, Relaxed);
+    vec![("late p50 µs", percentile(&mut late, 50)), ("late p99 µs", percentile(&mut late, 99))]
 }

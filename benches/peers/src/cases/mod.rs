@@ -95,6 +95,7 @@ fn general<R: Rt>() -> Vec<Case> {
         ("blocking_submitters", blocking::submitters::<R>),
         ("blocking_round_trip", blocking::round_trip::<R>),
         ("blocking_sleeps", blocking::sleeps::<R>),
+        ("blocking_beside_busy", blocking::beside_busy::<R>),
         ("echo_1", net::echo_1::<R>),
         ("echo_16", net::echo_16::<R>),
         ("echo_64", net::echo_64::<R>),
