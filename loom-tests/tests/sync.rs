@@ -946,6 +946,23 @@ fn queue_right_before_the_end() {
     });
 }
 
+/// An item that was kept for one who goes is not left behind by a shutdown: who waits gets it.
+#[test]
+fn queue_right_after_the_end() {
+    model("queue_right_after_the_end", Bound::None, || {
+        let queue = Arc::new(Queue::new(1));
+        let theirs = queue.clone();
+        let (goes, polled) = begin(async move { theirs.get().await });
+        assert!(polled.is_pending());
+        queue.put_nowait(7).unwrap();
+        let theirs = queue.clone();
+        let getter = spawn(move || wait(theirs.get()).ok());
+        queue.shutdown(false);
+        drop(goes);
+        assert_eq!((getter.join().unwrap(), queue.len()), (Some(7), 0));
+    });
+}
+
 /// What comes for one who waits is not for who comes later.
 #[test]
 fn queue_rights() {

@@ -11,8 +11,8 @@
 //!   nothing is free.
 //! * A future that is dropped gives up its right, or leaves the line: both under the lock, so what it had is
 //!   free, and the next in line gets it.
-//! * **shutdown** sets `shut` and ends both lines. Nothing enters after it. What is inside is for whoever comes,
-//!   unless it was dropped (`immediate`): then a right to an item finds nothing, and its owner is told.
+//! * **shutdown** sets `shut` and ends both lines. Nothing enters after it. What is inside is for whoever comes first:
+//!   a right to an item may find nothing from then on, and its owner is told.
 //!
 //! Rejected: a channel of its own with blocks and no lock: `join` needs a count that `put` and
 //! `task_done` change together with the store, and a priority queue needs the lock anyway. Permits for items
@@ -253,19 +253,26 @@ impl<T, S: Store<T>> Queue<T, S> {
     /// got, after which getters are told; or, if `immediate`, it is dropped at once and counts as
     /// worked off.
     pub fn shutdown(&self, immediate: bool) {
-        let mut dropped = S::default();
-        let mut over = false;
-        {
-            let mut inside = self.enter();
-            inside.shut = true;
-            if immediate {
-                std::mem::swap(&mut dropped, &mut inside.store);
-                inside.unfinished = inside.unfinished.saturating_sub(dropped.len());
-                over = inside.unfinished == 0;
+        /// Tells those who wait in `join`, also when a waker panics.
+        struct Told<'a>(&'a Notify, bool);
+
+        impl Drop for Told<'_> {
+            fn drop(&mut self) {
+                if self.1 {
+                    self.0.notify_waiters();
+                }
             }
         }
-        if over {
-            self.finished.notify_waiters();
+
+        // Dropped after the lock, from the last to the first.
+        let mut dropped = S::default();
+        let mut told = Told(&self.finished, false);
+        let mut inside = self.enter();
+        inside.shut = true;
+        if immediate {
+            std::mem::swap(&mut dropped, &mut inside.store);
+            inside.unfinished = inside.unfinished.saturating_sub(dropped.len());
+            told.1 = inside.unfinished == 0;
         }
     }
 

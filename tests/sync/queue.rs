@@ -135,6 +135,33 @@ fn what_is_granted_is_not_for_newcomers() {
 }
 
 #[test]
+fn after_a_shutdown_items_are_for_who_comes() {
+    for dropped in [false, true] {
+        let queue = Queue::new(1);
+        let mut getters = [task(queue.get()), task(queue.get()), task(queue.get())];
+        getters.iter_mut().for_each(Task::pending);
+        queue.put_nowait(1).unwrap();
+        queue.shutdown(false);
+        let [mut first, mut second, mut third] = getters;
+        if dropped {
+            drop(first);
+        } else {
+            assert_eq!(first.ready(), Ok(1));
+        }
+        assert_eq!(second.ready(), if dropped { Ok(1) } else { Err(QueueShutDown(())) });
+        assert_eq!(third.ready(), Err(QueueShutDown(())));
+    }
+    // Also for who comes later, if the one whom it was kept for does not.
+    let queue = Queue::new(1);
+    let mut getter = task(queue.get());
+    getter.pending();
+    queue.put_nowait(1).unwrap();
+    queue.shutdown(false);
+    assert_eq!(queue.get_nowait(), Ok(1));
+    assert_eq!(getter.ready(), Err(QueueShutDown(())));
+}
+
+#[test]
 fn an_item_that_cannot_be_compared_takes_no_place() {
     #[derive(Debug, PartialEq, Eq)]
     struct Item(Option<u32>);
@@ -162,9 +189,14 @@ fn an_item_that_cannot_be_compared_takes_no_place() {
     assert_eq!(even.wakes(), room);
     while let Ok(item) = queue.get_nowait() {
         assert!(item.0.is_none() || item.0 == Some(2));
+        queue.task_done();
     }
     even.ready().unwrap();
     assert_eq!(queue.get_nowait(), Ok(Item(Some(3))));
+    // The one that was got first, and this one.
+    task(queue.join()).pending();
+    (0..2).for_each(|_| queue.task_done());
+    task(queue.join()).ready();
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::task::budget;
 use crate::util::note::{self, WaitKind};
 use crate::util::wake_batch::WakeBatch;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -58,13 +59,13 @@ impl<T, S: Store<T>> Queue<T, S> {
 }
 
 impl<S> State<S> {
-    /// Whether there is an item to which nobody has a right.
+    /// Whether there is an item for who has no right yet.
     fn has_item<T>(&self) -> bool
     where
         S: Store<T>,
     {
-        // Fewer than the rights, after an immediate shutdown.
-        self.store.len() > self.getters.rights
+        // After a shutdown each item is for who comes first, so that none stays for one who does not.
+        self.store.len() > if self.shut { 0 } else { self.getters.rights }
     }
 
     /// Whether there is a place to which nobody has a right.
@@ -206,8 +207,18 @@ impl<T, S: Store<T>> Way<T, S> for Put<T> {
         if state.shut {
             return Err(QueueShutDown(self.item()));
         }
-        state.store.push(self.item());
-        state.unfinished += 1;
+        /// A store that panics may keep the item all the same.
+        struct Counted<'a, T, S: Store<T>>(&'a mut State<S>, usize, PhantomData<T>);
+
+        impl<T, S: Store<T>> Drop for Counted<'_, T, S> {
+            fn drop(&mut self) {
+                let Self(state, before, _) = self;
+                state.unfinished += state.store.len().saturating_sub(*before);
+            }
+        }
+
+        let before = state.store.len();
+        Counted(state, before, PhantomData).0.store.push(self.item());
         Ok(())
     }
 
