@@ -339,11 +339,13 @@ impl Builder {
     ///
     /// The price is a small process for as long as there is a pool, and a second longer; pools with different programs
     /// or environments need several (4 at most). Workers of one template have their code and libraries at the same
-    /// addresses, where otherwise each has its own: a job that learns them learns those of the others. What constructors
+    /// addresses, where otherwise each has its own, and the secrets that a process draws at its start (stack canary,
+    /// allocator's cookies): a job that learns them learns those of the others. What constructors
     /// of shared libraries do happens once, in the template; where they start threads there is no template, and the
     /// functions of `pthread_atfork` are not called. Constructors of the program itself run in each worker. If this
     /// process has changed since in what a child inherits (user, groups, capabilities, seccomp filters, limits, working
-    /// directory, control group), a worker is started as the first was.
+    /// directory, control group), a worker is started as the first was. A program with a pool must not reap children that
+    /// are not its own (`waitpid` of any child): a template, as a worker, is known by its number.
     ///
     /// Only on Linux with glibc, on x86-64 and aarch64; elsewhere nothing happens.
     ///

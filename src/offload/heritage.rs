@@ -33,7 +33,12 @@ pub(super) struct Heritage {
     /// The working directory, and the root.
     directories: [(u64, u64); 2],
     limits: Vec<(u64, u64)>,
+    /// The nice value, the scheduler's policy, and whether memory may be written and executed.
+    manners: [i32; 3],
 }
+
+/// `PR_GET_MDWE`, since Linux 6.3.
+const GET_MDWE: i32 = 66;
 
 impl Heritage {
     /// As it is now.
@@ -48,7 +53,16 @@ impl Heritage {
         let groups = fs::read_to_string("/proc/thread-self/cgroup")?;
         let place = |path| fs::metadata(path).map(|data| (data.dev(), data.ino()));
         let directories = [place(".")?, place("/")?];
-        Ok(Self { status, groups, directories, limits: (0..LIMITS).map(limit).collect() })
+        // SAFETY: questions without pointers. An answer that is an error is as good as another.
+        let manners = unsafe {
+            [
+                libc::getpriority(libc::PRIO_PROCESS, 0),
+                libc::sched_getscheduler(0),
+                libc::prctl(GET_MDWE, 0, 0, 0, 0),
+            ]
+        };
+        let limits = (0..LIMITS).map(limit).collect();
+        Ok(Self { status, groups, directories, limits, manners })
     }
 }
 

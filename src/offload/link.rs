@@ -99,51 +99,24 @@ impl Link {
     /// Starts a worker, up to its hello and the initialiser's end.
     pub(super) async fn start(config: &Builder) -> Result<Self, String> {
         let deadline = Instant::now().checked_add(config.start_timeout);
-        let starting = spawn::spawn(config);
-        let started = match deadline {
-            // Dropped in time or not: a worker that nobody takes on is ended.
-            Some(deadline) => before(deadline, starting).await,
-            None => Some(starting.await),
-        };
-        let started = started.ok_or("starting: it took too long to make a process")?;
-        let (newborn, socket, page) = started.map_err(|error| error.to_string())?;
-        let (group, is_cloned) = (newborn.group(), newborn.is_cloned());
-        let (known, errors) = newborn.take();
-        let adopted = Child::adopt(known, (None, None, Some(errors.into())), true);
-        let mut child = adopted.map_err(|error| error.to_string())?;
-        let socket = AsyncFd::with_interest(socket, Interest::READABLE);
-        let socket = socket.map_err(|error| error.to_string())?;
-        let pid = child.id().unwrap_or_default();
-        let errors = Errors::new(child.stderr.take(), config.stderr);
-        let reader = Reader::new(config.max_message, false);
-        let (out, patience) = (Queue::default(), Patience::new(config.spin));
-        let mut link = Self {
-            socket,
-            reader,
-            errors,
-            child,
-            pid,
-            group,
-            page,
-            out,
-            patience,
-            expecting: None,
-        };
-        match link.exchange(deadline, |_| Poll::Pending).await {
+        let (mut link, mut is_cloned) = Self::make(config, config.template, deadline).await?;
+        let mut hello = link.exchange(deadline, |_| Poll::Pending).await;
+        if is_cloned && !matches!(&hello, End::Answer(frame) if frame.head.kind == Kind::Hello) {
+            // Perhaps it is the template's fault, and one that is started directly comes up.
+            spawn::distrust(config);
+            (link, is_cloned) = Self::make(config, false, deadline).await?;
+            hello = link.exchange(deadline, |_| Poll::Pending).await;
+        }
+        match hello {
             End::Answer(frame) if frame.head.kind == Kind::Hello => {
                 if frame.head.extra != registry::fingerprint() {
                     return Err("it is another program: its functions are not ours".into());
                 }
-                if !is_cloned {
-                    spawn::prepare_next(config);
-                }
             }
-            end => {
-                if is_cloned {
-                    spawn::distrust(config);
-                }
-                return Err(link.explain("starting", end).await);
-            }
+            end => return Err(link.explain("starting", end).await),
+        }
+        if !is_cloned {
+            spawn::prepare_next(config);
         }
         let Some(first) = &config.initializer else { return Ok(link) };
         let Some(function) = first.entry.index() else { return Err("unknown initialiser".into()) };
@@ -164,6 +137,36 @@ impl Link {
             }
             end => Err(link.explain("its initialiser", end).await),
         }
+    }
+
+    /// Makes a process that is to be a worker. Gives whether a template has made it.
+    async fn make(
+        config: &Builder,
+        template: bool,
+        deadline: Option<Instant>,
+    ) -> Result<(Self, bool), String> {
+        let starting = spawn::spawn(config, template);
+        let started = match deadline {
+            // Dropped in time or not: a worker that nobody takes on is ended.
+            Some(deadline) => before(deadline, starting).await,
+            None => Some(starting.await),
+        };
+        let started = started.ok_or("starting: it took too long to make a process")?;
+        let (newborn, socket, page) = started.map_err(|error| error.to_string())?;
+        let (group, is_cloned) = (newborn.group(), newborn.is_cloned());
+        let (known, errors) = newborn.take();
+        let adopted = Child::adopt(known, (None, None, Some(errors.into())), true);
+        let mut child = adopted.map_err(|error| error.to_string())?;
+        let socket = AsyncFd::with_interest(socket, Interest::READABLE);
+        let socket = socket.map_err(|error| error.to_string())?;
+        let pid = child.id().unwrap_or_default();
+        let errors = Errors::new(child.stderr.take(), config.stderr);
+        let reader = Reader::new(config.max_message, false);
+        let (out, patience) = (Queue::default(), Patience::new(config.spin));
+        let expecting = None;
+        let link =
+            Self { socket, reader, errors, child, pid, group, page, out, patience, expecting };
+        Ok((link, is_cloned))
     }
 
     /// The worker's process.

@@ -177,8 +177,8 @@ impl Drop for Newborn {
 /// A worker that has been started: the child, our end of its channel, our view of its page.
 pub(super) type Started = (Newborn, UnixStream, Page);
 
-/// Starts a worker.
-pub(super) async fn spawn(config: &Builder) -> io::Result<Started> {
+/// Starts a worker; by a template, if that is wanted and there is one.
+pub(super) async fn spawn(config: &Builder, template: bool) -> io::Result<Started> {
     if worker::was_missed() {
         return Err(io::Error::other(
             "this process was started as a worker, and its `main` did not make it one: \
@@ -194,7 +194,7 @@ pub(super) async fn spawn(config: &Builder) -> io::Result<Started> {
         channel: theirs.into(),
         stdout: config.stdout,
         group: config.cgroup.clone(),
-        template: config.template,
+        template,
     };
     let spawner = Spawner::of_process();
     let thread = spawner.thread()?;
@@ -224,12 +224,12 @@ fn send_page(channel: &UnixStream) -> io::Result<Page> {
 
 /// Starts a template for the next worker, since one has started without.
 pub(super) fn prepare_next(config: &Builder) {
-    if config.template {
+    if config.template && worker::HAS_TEMPLATES {
         Spawner::of_process().order(Order::Prepare(Recipe::of(config)));
     }
 }
 
-/// A template's worker did not come up. Whatever the reason, the next is started directly.
+/// A template's worker did not come up.
 pub(super) fn distrust(config: &Builder) {
     Spawner::of_process().order(Order::Distrust(Recipe::of(config)));
 }

@@ -19,10 +19,9 @@ use super::config::{Builder, Stdio};
 use super::heritage::Heritage;
 use super::orders::{self, VARIABLE};
 use super::spawn::Plan;
-use super::worker;
 use crate::primitive::{clock, thread};
 use crate::process::Known;
-use rustix::fs::MemfdFlags;
+use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
@@ -43,6 +42,8 @@ const MOST: usize = 4;
 const FAILURES: (u32, Duration) = (3, Duration::from_secs(600));
 /// How long an answer may take, which takes 0.1 ms: longer is only for one that is stopped, on any machine.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long one may take until it is ready.
+const BIRTH: Duration = Duration::from_secs(10);
 /// How long they stay when there is no pool any more, for a program that makes another.
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
@@ -114,13 +115,18 @@ impl Templates {
         let template = entry.template.as_mut()?;
         let now = Heritage::now();
         if now.is_err() || now.is_ok_and(|now| now != template.heritage) {
-            entry.template = None;
+            // Those that are always too late are as good as none.
+            if template.is_of_use {
+                entry.template = None
+            } else {
+                entry.fail()
+            }
             return None;
         }
         match template.is_ready() {
             Ok(true) => {}
-            Ok(false) => return None,
-            Err(_) => {
+            Ok(false) if template.since.elapsed() < BIRTH => return None,
+            _ => {
                 entry.fail();
                 return None;
             }
@@ -139,7 +145,7 @@ impl Templates {
             Some(at) => self.entries.remove(at),
             None => Entry::new(recipe),
         };
-        if worker::HAS_TEMPLATES && entry.template.is_none() && entry.may_try() {
+        if entry.template.is_none() && entry.may_try() {
             match Template::start(&entry.recipe) {
                 Ok(template) => entry.template = Some(template),
                 Err(_) => entry.fail(),
@@ -179,6 +185,9 @@ struct Template {
     /// Where the kernel writes the number of the worker that it makes.
     word: OwnedFd,
     is_ready: bool,
+    /// It has made a worker.
+    is_of_use: bool,
+    since: Instant,
     heritage: Heritage,
 }
 
@@ -192,12 +201,15 @@ impl Template {
             None,
         )?;
         set_socket_timeout(&control, Timeout::Recv, Some(PATIENCE))?;
-        let word = rustix::fs::memfd_create("reiver template", MemfdFlags::CLOEXEC)?;
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let word = rustix::fs::memfd_create("reiver template", flags)?;
         rustix::fs::ftruncate(&word, size_of::<u32>() as u64)?;
+        rustix::fs::fcntl_add_seals(&word, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         let mut command = recipe.command(&orders::template(process::id()), theirs);
         command.stdout(word.try_clone()?).stderr(process::Stdio::null());
         let process = command.spawn()?;
-        Ok(Self { process, control, word, is_ready: false, heritage })
+        let (is_ready, is_of_use, since) = (false, false, clock::now());
+        Ok(Self { process, control, word, is_ready, is_of_use, since, heritage })
     }
 
     /// Whether it has said that it is. An error: it has ended.
@@ -234,7 +246,10 @@ impl Template {
         }
         let is_answered = self.ask(plan, errors).is_ok();
         match self.made().filter(|_| is_answered) {
-            Some(worker) => (Some(worker), true),
+            Some(worker) => {
+                self.is_of_use = true;
+                (Some(worker), true)
+            }
             None => {
                 self.end();
                 (self.made(), false)
@@ -263,13 +278,18 @@ impl Template {
     fn made(&self) -> Option<Known> {
         let mut word = [0; size_of::<u32>()];
         rustix::io::pread(&self.word, &mut word, 0).ok()?;
-        Known::new(u32::from_ne_bytes(word))
+        // Whoever may write there could name another process.
+        Known::new(u32::from_ne_bytes(word)).filter(Known::is_ours)
     }
 
     /// Ends it, so that it makes no worker from here on.
     fn end(&mut self) {
         // For one that cannot be killed, since this process has become another user's: it exits then.
         let _ = rustix::net::shutdown(&self.control, Shutdown::Both);
+        // An error: somebody else has reaped it, and its number may be another's.
+        if !matches!(self.process.try_wait(), Ok(None)) {
+            return;
+        }
         if self.process.kill().is_ok() {
             let _ = self.process.wait();
             return;
@@ -291,9 +311,7 @@ impl Drop for Template {
 mod tests {
     use super::*;
 
-    const WORKER: u32 = 77;
-
-    /// What is believed of a template that has made worker 70 before, and does this with the next request: writes
+    /// What is believed of a template that has made a worker before, and does this with the next request: writes
     /// the word, and answers.
     fn asked(word: Option<u32>, answers: bool) -> (Option<u32>, bool) {
         let (control, theirs) = rustix::net::socketpair(
@@ -304,11 +322,13 @@ mod tests {
         )
         .unwrap();
         let memory = rustix::fs::memfd_create("word", MemfdFlags::CLOEXEC).unwrap();
-        rustix::io::pwrite(&memory, &70_u32.to_ne_bytes(), 0).unwrap();
+        rustix::io::pwrite(&memory, &std::process::id().to_ne_bytes(), 0).unwrap();
         let shared = memory.try_clone().unwrap();
         let process = Command::new("sleep").arg("60").spawn().unwrap();
         let heritage = Heritage::now().unwrap();
-        let mut template = Template { process, control, word: memory, is_ready: true, heritage };
+        let (is_ready, is_of_use, since) = (true, false, clock::now());
+        let mut template =
+            Template { process, control, word: memory, is_ready, is_of_use, since, heritage };
         let fake = thread::Builder::new().spawn(move || {
             let mut text = [0; 64];
             let (_, len) = rustix::net::recv(&theirs, &mut text, RecvFlags::empty()).unwrap();
@@ -333,10 +353,19 @@ mod tests {
 
     #[test]
     fn the_word_says_whether_a_worker_was_made() {
-        assert_eq!(asked(Some(WORKER), true), (Some(WORKER), true));
-        assert_eq!(asked(Some(WORKER), false), (Some(WORKER), false), "it runs: it is taken on");
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let worker = child.id();
+        assert_eq!(asked(Some(worker), true), (Some(worker), true));
+        assert_eq!(asked(Some(worker), false), (Some(worker), false), "it runs: it is taken on");
         assert_eq!(asked(None, true), (None, false));
         assert_eq!(asked(None, false), (None, false), "not the one before");
+        assert_eq!(
+            asked(Some(std::process::id()), true),
+            (None, false),
+            "that is no child of ours"
+        );
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     #[test]

@@ -80,6 +80,7 @@ impl Child {
     /// Outside a runtime.
     #[track_caller]
     pub(crate) fn adopt(mut known: Known, pipes: Pipes, kill_on_drop: bool) -> io::Result<Self> {
+        orphan::reap_left();
         let exit = match Exit::new(&runtime(), known.id()) {
             Ok(exit) => exit,
             Err(error) => {

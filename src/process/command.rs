@@ -1,6 +1,6 @@
 //! A program to start.
 
-use super::{Child, orphan};
+use super::Child;
 use crate::primitive::Arc;
 use crate::scheduler::{self, Shared};
 use std::ffi::{OsStr, OsString};
@@ -221,7 +221,6 @@ impl Command {
     ) -> io::Result<Child> {
         // Before there is a child that a panic would lose.
         runtime();
-        orphan::reap_left();
         let mut std =
             spawn(&mut self.std).map_err(|error| SpawnError::explain(&self.std, error))?;
         let pipes = (std.stdin.take(), std.stdout.take(), std.stderr.take());

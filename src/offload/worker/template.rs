@@ -13,6 +13,7 @@ use super::super::orders::Orders;
 use super::prepare::{belong_to, close_from};
 use rustix::io::retry_on_intr;
 use rustix::mm::{Advice, MapFlags, ProtFlags};
+use rustix::net::sockopt::set_socket_passcred;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::ffi::{CStr, c_long, c_void};
@@ -32,7 +33,7 @@ const DESCRIPTORS: usize = 3;
 struct Words {
     /// Shared with the parent: that of the worker.
     worker: *mut c_void,
-    /// The C library's of this thread, or null.
+    /// The C library's of this thread.
     own: *mut c_void,
 }
 
@@ -46,7 +47,7 @@ pub(super) fn serve(parent: u32) -> Option<Orders> {
         if retry_on_intr(|| rustix::net::send(control, &[1], SendFlags::NOSIGNAL)).is_err() {
             end()
         }
-        let Ok((text, descriptors)) = receive(control) else { end() };
+        let Ok((text, descriptors)) = receive(control, parent) else { end() };
         if clone(&words) == 0 {
             return become_worker(&text, descriptors);
         }
@@ -63,6 +64,7 @@ fn end() -> ! {
 fn prepare(parent: u32) -> io::Result<Words> {
     belong_to(parent)?;
     close_from(3);
+    set_socket_passcred(rustix::stdio::stdin(), true)?;
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     rustix::thread::set_no_new_privs(true)?;
     let _ = rustix::thread::set_name(c"reiver-template");
@@ -83,11 +85,12 @@ fn prepare(parent: u32) -> io::Result<Words> {
         start.cast::<u32>().write_volatile(0);
         start
     };
-    let own = rustix::thread::get_clear_child_tid_address().ok().flatten();
+    let own = rustix::thread::get_clear_child_tid_address()?;
     let number = rustix::thread::gettid().as_raw_nonzero().get();
     // SAFETY: the C library has named the address as that of a word of its own.
     let own = own.filter(|own| unsafe { own.cast::<i32>().read() } == number);
-    Ok(Words { worker, own: own.map_or(ptr::null_mut(), |own| own.as_ptr()) })
+    let own = own.ok_or(io::ErrorKind::Unsupported)?.as_ptr();
+    Ok(Words { worker, own })
 }
 
 /// Whether the C library keeps the number of its process: before 2.25.
@@ -101,10 +104,8 @@ fn is_ancient() -> bool {
 
 /// 0 in the worker that it makes; negative if it makes none.
 fn clone(words: &Words) -> c_long {
-    let mut flags = libc::CLONE_PARENT | libc::CLONE_PARENT_SETTID | libc::SIGCHLD;
-    if !words.own.is_null() {
-        flags |= libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID;
-    }
+    let theirs = libc::CLONE_PARENT | libc::CLONE_PARENT_SETTID | libc::SIGCHLD;
+    let flags = theirs | libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID;
     let none = ptr::null_mut::<c_void>();
     // The last two are the thread's number and its local memory, in either order.
     let last = if cfg!(target_arch = "x86_64") { [words.own, none] } else { [none, words.own] };
@@ -114,10 +115,11 @@ fn clone(words: &Words) -> c_long {
     }
 }
 
-/// A request.
-fn receive(control: BorrowedFd<'_>) -> io::Result<(String, Vec<OwnedFd>)> {
+/// A request. An error also if the parent has become another user's since, or a child of it asks.
+fn receive(control: BorrowedFd<'_>, parent: u32) -> io::Result<(String, Vec<OwnedFd>)> {
     let mut text = vec![0; LONGEST];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
+    const SPACE: usize = rustix::cmsg_space!(ScmRights(DESCRIPTORS), ScmCredentials(1));
+    let mut space = [MaybeUninit::uninit(); SPACE];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let received = retry_on_intr(|| {
         let parts = &mut [IoSliceMut::new(&mut text)];
@@ -127,12 +129,22 @@ fn receive(control: BorrowedFd<'_>) -> io::Result<(String, Vec<OwnedFd>)> {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     text.truncate(received.bytes);
-    let descriptors = ancillary.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
-        _ => None,
-    });
-    let descriptors = descriptors.flatten().collect();
-    Ok((String::from_utf8(text).map_err(io::Error::other)?, descriptors))
+    let (mut all, mut is_parents) = (Vec::new(), false);
+    for message in ancillary.drain() {
+        match message {
+            RecvAncillaryMessage::ScmRights(descriptors) => all.extend(descriptors),
+            RecvAncillaryMessage::ScmCredentials(sender) => {
+                let us = (rustix::process::getuid(), rustix::process::getgid());
+                let is_us = (sender.uid, sender.gid) == us;
+                is_parents = is_us && sender.pid.as_raw_nonzero().get() as u32 == parent;
+            }
+            _ => {}
+        }
+    }
+    if !is_parents {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    Ok((String::from_utf8(text).map_err(io::Error::other)?, all))
 }
 
 /// What a process that was started as a worker has.
