@@ -262,7 +262,7 @@ impl Notify {
         } else {
             // Acquire: pairs with the AcqRel in `notify_waiters`.
             let word = self.word.load(Acquire);
-            self.take_permit(word) || calls(word) != this.calls || self.enqueue(listen, cx)
+            calls(word) != this.calls || self.take_permit(word) || self.enqueue(listen, cx)
         };
         if !ready {
             return Poll::Pending;
@@ -280,10 +280,10 @@ impl Notify {
         // First say that somebody waits, then look (one operation): a notification before it is
         // seen here, one after it sees QUEUED. Acquire: pairs with `notify` and `notify_waiters`.
         let word = self.word.fetch_or(QUEUED, Acquire);
-        let notified = if word & PERMIT != 0 {
-            self.word.fetch_and(!PERMIT, Acquire);
+        let notified = if calls(word) != this.calls {
             true
-        } else if calls(word) != this.calls {
+        } else if word & PERMIT != 0 {
+            self.word.fetch_and(!PERMIT, Acquire);
             true
         } else {
             // SAFETY: a projection to a field that is never moved out of the pinned future.

@@ -135,13 +135,21 @@ fn threads_hand_a_token_round() {
     threads.into_iter().for_each(|thread| thread.join().unwrap());
 }
 
-/// Both came before the first poll: it takes the permit, as with tokio, so that the next waits.
+/// Both came before the first poll: it was notified with all, as with tokio since 1.54, and leaves the permit.
 #[test]
-fn a_first_poll_takes_the_permit_although_all_were_notified() {
-    let notify = Notify::new();
-    let mut first = task(notify.notified());
-    notify.notify_one();
-    notify.notify_waiters();
-    first.ready();
-    task(notify.notified()).pending();
+fn a_first_poll_leaves_the_permit_if_all_were_notified() {
+    for one_first in [false, true] {
+        let notify = Notify::new();
+        let mut first = task(notify.notified());
+        if one_first {
+            notify.notify_one();
+        }
+        notify.notify_waiters();
+        if !one_first {
+            notify.notify_one();
+        }
+        first.ready();
+        task(notify.notified()).ready();
+        task(notify.notified()).pending();
+    }
 }
