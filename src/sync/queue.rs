@@ -6,7 +6,7 @@
 //! * What a waiter is granted is a *right*: to an item, or to a place. The state counts the rights that are out.
 //!   An item without a right to it is *free*, a place likewise.
 //! * Whoever finds something free, and nobody in line, takes it at once. Otherwise it goes in line.
-//! * [`Inside`](pass::Inside) is the lock. When it is given back, by whatever way, it settles: while something is free and
+//! * `Inside` (`pass.rs`) is the lock. When it is given back, by whatever way, it settles: while something is free and
 //!   somebody is in line for it, the first gets a right. So with the lock free either the line is empty or
 //!   nothing is free.
 //! * A future that is dropped gives up its right, or leaves the line: both under the lock, so what it had is

@@ -56,7 +56,7 @@ struct Entry {
     tag: usize,
 }
 
-// SAFETY: `links` and `entry` are used under the lock of the queue (rule 2), or by the owner alone
+// SAFETY: `links` and `entry` are used under the lock of the line (rule 2), or by the owner alone
 // when it is not linked (rules 1, 3); `waiting` by the owner alone, through `&mut` or a pinned
 // future; `grant` is atomic.
 unsafe impl Send for Waiter {}
