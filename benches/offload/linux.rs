@@ -1,6 +1,6 @@
 //! The cases.
 
-use reiver::offload::{Blob, BlobMut, ProcessPool, Stdio};
+use reiver::offload::{Blob, BlobMut, Builder, ProcessPool, Stdio};
 use reiver::time::{MissedTickBehavior, interval};
 use rustix::event::epoll;
 use std::fmt::Display;
@@ -104,7 +104,11 @@ fn runtime() -> reiver::runtime::Runtime {
 }
 
 fn pool(workers: usize) -> ProcessPool {
-    ProcessPool::builder().workers(workers).nice(0).stderr(Stdio::Null).build()
+    builder(workers).build()
+}
+
+fn builder(workers: usize) -> Builder {
+    ProcessPool::builder().workers(workers).nice(0).stderr(Stdio::Null)
 }
 
 // ---- a round trip -----------------------------------------------------------------------------
@@ -359,8 +363,7 @@ fn start() {
         let mut alone = Vec::new();
         for _ in 0..30 {
             floor.push(first_byte());
-            let direct = ProcessPool::builder().workers(1).nice(0).stderr(Stdio::Null);
-            let direct = direct.template(false).build();
+            let direct = builder(1).template(false).build();
             let start = Instant::now();
             direct.run(pid::job()).await.unwrap();
             alone.push(start.elapsed());

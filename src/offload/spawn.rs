@@ -94,15 +94,14 @@ impl Spawner {
         SPAWNER.get_or_init(|| Self { queue, thread, pools: fixed::atomic_usize(0) })
     }
 
-    /// The thread, started if there is none. If that fails, the next who asks tries again.
-    fn thread(&'static self) -> io::Result<thread::Thread> {
+    /// Starts the thread, if there is none. If that fails, the next who asks tries again.
+    fn start_thread(&'static self) -> io::Result<()> {
         let mut thread = self.thread.lock();
-        if let Some(thread) = &*thread {
-            return Ok(thread.clone());
+        if thread.is_none() {
+            let builder = thread::Builder::new().name("reiver-spawn".into());
+            *thread = Some(builder.spawn(|| self.run())?.thread().clone());
         }
-        let builder = thread::Builder::new().name("reiver-spawn".into());
-        let started = builder.spawn(|| self.run())?;
-        Ok(thread.insert(started.thread().clone()).clone())
+        Ok(())
     }
 
     /// Gives the thread something to do.
@@ -197,10 +196,9 @@ pub(super) async fn spawn(config: &Builder, template: bool) -> io::Result<Starte
         template,
     };
     let spawner = Spawner::of_process();
-    let thread = spawner.thread()?;
+    spawner.start_thread()?;
     let (sender, receiver) = oneshot::channel();
-    spawner.queue.lock().push_back(Order::Start(Box::new(plan), sender));
-    thread.unpark();
+    spawner.order(Order::Start(Box::new(plan), sender));
     match receiver.await {
         Ok(started) => started.map(|child| (child, ours, page)),
         Err(_) => Err(io::Error::other("the thread that starts workers has ended")),

@@ -18,10 +18,10 @@
 use super::config::{Builder, Stdio};
 use super::heritage::Heritage;
 use super::orders::{self, VARIABLE};
+use super::page::sealed_memory;
 use super::spawn::Plan;
 use crate::primitive::{clock, thread};
 use crate::process::Known;
-use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
@@ -108,13 +108,9 @@ impl Entry {
 impl Templates {
     /// Makes a worker. `None`: there is no template that is ready and fits, or it has failed, and no worker was made.
     pub(super) fn make(&mut self, plan: &Plan, errors: BorrowedFd<'_>) -> Option<Known> {
-        let at = self.entries.iter().position(|entry| entry.recipe == plan.recipe)?;
-        let entry = self.entries.remove(at);
-        self.entries.push(entry);
-        let entry = self.entries.last_mut()?;
+        let entry = self.entry(&plan.recipe)?;
         let template = entry.template.as_mut()?;
-        let now = Heritage::now();
-        if now.is_err() || now.is_ok_and(|now| now != template.heritage) {
+        if !Heritage::now().is_ok_and(|now| now == template.heritage) {
             // Those that are always too late are as good as none.
             if template.is_of_use {
                 entry.template = None
@@ -140,21 +136,26 @@ impl Templates {
 
     /// Starts a template for the next worker of this kind, if there is none and it makes sense.
     pub(super) fn prepare(&mut self, recipe: Recipe) {
-        let at = self.entries.iter().position(|entry| entry.recipe == recipe);
-        let mut entry = match at {
-            Some(at) => self.entries.remove(at),
-            None => Entry::new(recipe),
-        };
+        if self.entry(&recipe).is_none() {
+            if self.entries.len() == MOST {
+                self.entries.remove(0);
+            }
+            self.entries.push(Entry::new(recipe));
+        }
+        let Some(entry) = self.entries.last_mut() else { return };
         if entry.template.is_none() && entry.may_try() {
             match Template::start(&entry.recipe) {
                 Ok(template) => entry.template = Some(template),
                 Err(_) => entry.fail(),
             }
         }
-        if self.entries.len() == MOST {
-            self.entries.remove(0);
-        }
-        self.entries.push(entry);
+    }
+
+    /// That of this recipe, which is the last that was used from here on.
+    fn entry(&mut self, recipe: &Recipe) -> Option<&mut Entry> {
+        let at = self.entries.iter().position(|entry| entry.recipe == *recipe)?;
+        self.entries[at..].rotate_left(1);
+        self.entries.last_mut()
     }
 
     /// Ends a template whose worker did not come up.
@@ -191,20 +192,18 @@ struct Template {
     heritage: Heritage,
 }
 
+/// A socket for requests and answers, and the template's end of it.
+fn control() -> rustix::io::Result<(OwnedFd, OwnedFd)> {
+    let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+    rustix::net::socketpair(family, kind, SocketFlags::CLOEXEC, None)
+}
+
 impl Template {
     fn start(recipe: &Recipe) -> io::Result<Self> {
         let heritage = Heritage::now()?;
-        let (control, theirs) = rustix::net::socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
+        let (control, theirs) = control()?;
         set_socket_timeout(&control, Timeout::Recv, Some(PATIENCE))?;
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let word = rustix::fs::memfd_create("reiver template", flags)?;
-        rustix::fs::ftruncate(&word, size_of::<u32>() as u64)?;
-        rustix::fs::fcntl_add_seals(&word, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+        let word = sealed_memory("reiver template", size_of::<u32>())?;
         let mut command = recipe.command(&orders::template(process::id()), theirs);
         command.stdout(word.try_clone()?).stderr(process::Stdio::null());
         let process = command.spawn()?;
@@ -314,14 +313,8 @@ mod tests {
     /// What is believed of a template that has made a worker before, and does this with the next request: writes
     /// the word, and answers.
     fn asked(word: Option<u32>, answers: bool) -> (Option<u32>, bool) {
-        let (control, theirs) = rustix::net::socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .unwrap();
-        let memory = rustix::fs::memfd_create("word", MemfdFlags::CLOEXEC).unwrap();
+        let (control, theirs) = control().unwrap();
+        let memory = sealed_memory("word", size_of::<u32>()).unwrap();
         rustix::io::pwrite(&memory, &std::process::id().to_ne_bytes(), 0).unwrap();
         let shared = memory.try_clone().unwrap();
         let process = Command::new("sleep").arg("60").spawn().unwrap();

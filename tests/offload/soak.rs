@@ -1,7 +1,7 @@
 //! Random ends under load, for as long as `SOAK_SECONDS` says:
 //! `SOAK_SECONDS=600 cargo test --release --test offload soak -- --ignored --nocapture`.
 
-use super::{PATIENCE, jobs, until};
+use super::{PATIENCE, children, descriptors, jobs, until};
 use reiver::offload::{Blob, BlobMut, Chaos, ProcessPool, Stdio};
 use reiver::time::{sleep, timeout};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -11,19 +11,6 @@ use std::time::{Duration, Instant};
 #[reiver::offload]
 fn sum(blob: Blob) -> u64 {
     blob.iter().map(|byte| u64::from(*byte)).sum()
-}
-
-fn children() -> Vec<u32> {
-    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-    let lists =
-        tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
-    lists
-        .flat_map(|list| list.split(' ').filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
-        .collect()
-}
-
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
 fn resident_kib() -> u64 {

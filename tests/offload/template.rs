@@ -2,7 +2,7 @@
 //!
 //! The tests that look at templates are processes of their own, so that those are nobody else's.
 
-use super::{PATIENCE, jobs, lives, one, script, until};
+use super::{PATIENCE, children, descriptors, jobs, lives, one, script, until};
 use reiver::offload::{Builder, ProcessPool, Stdio};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command};
@@ -33,23 +33,14 @@ fn is_cloned(worker: u32) -> bool {
 }
 
 /// Our children, zombies included, with the names of their processes.
-fn children() -> Vec<(u32, String)> {
-    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-    let lists =
-        tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
-    let lists: Vec<String> = lists.collect();
-    let pids = lists.iter().flat_map(|list| list.split(' ')).filter_map(|pid| pid.parse().ok());
+fn named_children() -> Vec<(u32, String)> {
     let name = |pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    pids.map(|pid| (pid, name(pid).trim().to_owned())).collect()
+    children().into_iter().map(|pid| (pid, name(pid).trim().to_owned())).collect()
 }
 
 fn templates() -> Vec<u32> {
-    let named = children().into_iter().filter(|(_, name)| name == "reiver-template");
+    let named = named_children().into_iter().filter(|(_, name)| name == "reiver-template");
     named.map(|(pid, _)| pid).collect()
-}
-
-fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
 /// The template, once it waits for requests.
@@ -206,7 +197,7 @@ async fn helper_fails() {
     let start = Instant::now();
     assert!(!is_cloned(next_worker(&pool).await));
     assert!((1..30).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
-    assert!(children().iter().all(|(pid, _)| *pid != stopped), "it is reaped");
+    assert!(!children().contains(&stopped), "it is reaped");
     // The third time is one too many.
     signal(template().await, libc::SIGKILL);
     for _ in 0..5 {
@@ -318,7 +309,7 @@ async fn helper_dies() {
         assert_eq!((stats.started, stats.start_failures), (6, 0), "{stats:?}");
         assert!(pool.close(PATIENCE).await);
         // A worker that nobody knows of would be here, alive or not.
-        let others = || children().into_iter().filter(|(_, name)| !name.contains("template"));
+        let others = || named_children().into_iter().filter(|(_, name)| !name.contains("template"));
         until("no worker", || others().count() == 0).await;
         drop(pool);
     }
@@ -396,7 +387,7 @@ async fn helper_changes() {
     assert!(!user().await);
     next_worker(&pool).await;
     assert!(user().await);
-    assert!(children().iter().all(|(pid, _)| *pid != before), "it has ended");
+    assert!(!children().contains(&before), "it has ended");
     until("another template", || !templates().is_empty()).await;
     for _ in 0..3 {
         next_worker(&pool).await;

@@ -1,7 +1,7 @@
 //! What a worker does to itself before it takes jobs.
 //!
-//! The parent starts it by `posix_spawn`, which cannot do these things (and a template leaves them to the worker); a function between `fork` and `exec`
-//! could, but `fork` copies the parent's page tables: 126 ms at 4 GiB.
+//! The parent starts it by `posix_spawn`, which cannot do these things (and a template leaves them to the worker); a
+//! function between `fork` and `exec` could, but `fork` copies the parent's page tables: 126 ms at 4 GiB.
 
 use super::super::orders::Orders;
 use rustix::process::{Resource, Rlimit, Signal, setrlimit};
