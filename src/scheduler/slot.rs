@@ -24,6 +24,8 @@ pub struct Slot {
     pub(super) counted: AtomicBool,
     /// The owner's thread, as the system calls it.
     pub(super) thread: AtomicU32,
+    /// How many thieves sleep that are to leave its queue alone for a moment.
+    spared: AtomicU32,
     pub(super) counters: Counters,
     pub(super) current: Current,
     /// Its owner's ring, if there is a flight recorder.
@@ -43,6 +45,7 @@ impl Slot {
             owned: AtomicBool::new(false),
             counted: AtomicBool::new(false),
             thread: AtomicU32::new(0),
+            spared: AtomicU32::new(0),
             counters: Counters::default(),
             current: Current::default(),
             ring: OnceLock::new(),
@@ -74,9 +77,33 @@ impl Slot {
         self.stealer().is_some_and(|stealer| !stealer.is_empty())
     }
 
+    /// Has its queue left alone until the result is dropped.
+    pub(super) fn spare(&self) -> Spared<'_> {
+        // Relaxed: a hint, as every look at it.
+        self.spared.fetch_add(1, Relaxed);
+        Spared(self)
+    }
+
+    /// Whether thieves leave its queue alone: one of them comes back in a moment.
+    #[inline]
+    pub(super) fn is_spared(&self) -> bool {
+        self.spared.load(Relaxed) > 0
+    }
+
     /// How many tasks are in its queue.
     pub(super) fn queued(&self) -> usize {
         self.stealer().map_or(0, Stealer::len)
+    }
+}
+
+/// A thief's promise to leave one queue alone, and to look at it when this ends.
+#[must_use = "it ends when it is dropped"]
+pub(super) struct Spared<'a>(&'a Slot);
+
+impl Drop for Spared<'_> {
+    fn drop(&mut self) {
+        // Relaxed: a hint.
+        self.0.spared.fetch_sub(1, Relaxed);
     }
 }
 

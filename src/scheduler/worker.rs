@@ -12,7 +12,8 @@
 //! 2. The deque, first in first out. Thieves take from it too.
 //! 3. The injector, where other threads put tasks; a share of it, so that every worker gets some. Every
 //!    [`interval`](Worker::interval) polls the share goes to the back of the deque.
-//! 4. The deques of others, half of one at a time, from a random start.
+//! 4. The deques of others, half of one at a time, from a random start; not of one whose tasks were not
+//!    worth it a moment ago ([`loot`]).
 //!
 //! # Where a task goes
 //!
@@ -25,6 +26,7 @@
 //! ready, but for the first that a timer woke: as with asyncio, and as tests of programs for tokio expect.
 
 mod away;
+mod loot;
 
 use super::Shared;
 use super::current;
@@ -41,6 +43,7 @@ use crate::util::abort::AbortOnUnwind;
 use crate::util::patience::Patience;
 use crate::util::ring::{Event, Ring};
 use crate::util::rng::Rng;
+use loot::{Loot, Rest};
 use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::ptr::{self, NonNull};
@@ -118,6 +121,9 @@ pub struct Worker {
     /// How long to sleep at least for a timer.
     nap: Cell<Duration>,
     patience: Patience,
+    loot: Loot,
+    /// Whom to spare in the next sleep.
+    spare: Cell<Option<Rest>>,
     rng: Rng,
 }
 
@@ -143,6 +149,8 @@ impl Worker {
             looked: Cell::new(clock::now()),
             nap: Cell::new(Duration::ZERO),
             patience,
+            loot: Loot::new(),
+            spare: Cell::new(None),
             rng: Rng::new(seat as u64 + 1),
         }
     }
@@ -375,7 +383,7 @@ impl Worker {
     fn push_back(&self, task: Runnable) {
         self.deque.push(task);
         // No fence: if the hint is old, this worker looks again after its interval.
-        if self.shared().idle.wants_work() {
+        if self.wants_thief() {
             self.wake_thief();
         }
     }
@@ -384,9 +392,14 @@ impl Worker {
     /// run: for a lone task that yields it would find nothing.
     #[inline]
     fn share(&self) {
-        if self.shared().idle.wants_work() && self.deque.len() + usize::from(self.has_next()) > 1 {
+        if self.wants_thief() && self.deque.len() + usize::from(self.has_next()) > 1 {
             self.wake_thief();
         }
+    }
+
+    #[inline]
+    fn wants_thief(&self) -> bool {
+        self.shared().idle.wants_work() && !self.slot().is_spared()
     }
 
     #[cold]
@@ -420,9 +433,13 @@ impl Worker {
         None
     }
 
-    /// With nothing of one's own left: the injector, then the others.
+    /// With nothing of one's own left: the injector, then the others, unless that was not worth it.
     fn refill(&self) -> Option<Runnable> {
         self.take_injected(MAX_BATCH).or_else(|| {
+            self.spare.set(self.loot.judge(self.slot().counters.polls.get()));
+            if self.spare.get().is_some() {
+                return None;
+            }
             let search = self.search.take();
             let search = search
                 .or_else(|| self.shared().idle.search(self.seat, self.shared().workers.max(1)))?;
@@ -458,6 +475,7 @@ impl Worker {
             let stolen = stealer.steal_batch_with_limit_and_pop(&self.deque, MAX_BATCH);
             if let Steal::Success(task) = stolen {
                 let counters = &self.slot().counters;
+                self.loot.taken(victim, counters.polls.get());
                 counters.steals.add(1);
                 counters.stolen.add(1 + self.deque.len() as u64);
                 self.record(Event::Steal, 1 + self.deque.len());
@@ -470,7 +488,7 @@ impl Worker {
     /// Leaves the search with work in hand. The last to leave looks after those who left their work
     /// to the searchers.
     fn end_search(&self, search: Search) {
-        if let Some(seat) = self.shared().idle.end_search(search, || self.shared().has_work()) {
+        if let Some(seat) = self.shared().idle.end_search(search, || self.shared().has_loot()) {
             self.shared().unpark(seat);
             self.slot().counters.wakes.add(1);
         }

@@ -29,7 +29,9 @@ impl Worker {
     /// With nothing to do anywhere: sleeps until there is. See `README.md`, "Sleeping and waking".
     fn sleep(&self, root: &mut dyn Root) {
         let shared = self.shared();
-        let asleep = match shared.idle.sleep(self.seat, self.search.take(), || shared.has_work()) {
+        let rest = self.spare.take();
+        let spared = rest.map(|rest| shared.slots[rest.victim].spare());
+        let asleep = match shared.idle.sleep(self.seat, self.search.take(), || shared.has_loot()) {
             Ok(asleep) => asleep,
             Err(search) => {
                 self.search.set(Some(search));
@@ -45,7 +47,11 @@ impl Worker {
         self.record(Event::Park, 0);
         let parker = &self.slot().parker;
         let looked_on = self.patience.look_on(since, || parker.has_token());
-        let search = if looked_on { shared.idle.wake(asleep) } else { self.block(asleep, root) };
+        let search = match looked_on {
+            true => shared.idle.wake(asleep),
+            false => self.block(asleep, root, rest.map(|rest| rest.time)),
+        };
+        drop(spared);
         let called = parker.has_token();
         // Only now, awake: without a token a sleeper looks as if nobody had called it (`time.rs`).
         parker.take_token();
@@ -55,14 +61,20 @@ impl Worker {
         self.patience.learn(self.looked.get().duration_since(since), from_outside);
     }
 
-    /// Blocks until something happens, in the poller if nobody else does, and is awake then.
-    fn block(&self, mut asleep: Asleep, root: &mut dyn Root) -> Option<Search> {
+    /// Blocks until something happens, for `most` at most, in the poller if nobody else does, and is awake then.
+    fn block(
+        &self,
+        mut asleep: Asleep,
+        root: &mut dyn Root,
+        most: Option<Duration>,
+    ) -> Option<Search> {
         let shared = self.shared();
         // Both after the fence in `Idle::sleep`: who leaves the turn for good either sees us asleep, or
         // we get it; who puts a timer into this wheel from outside either sees us asleep, or we see
         // its timer.
         let mut turn = self.try_turn();
-        let mut timeout = shared.driver.until_next(self.seat).map(|next| next.max(self.nap.get()));
+        let next = shared.driver.until_next(self.seat).map(|next| next.max(self.nap.get()));
+        let mut timeout = next.into_iter().chain(most).min();
         if shared.driver.clock().is_paused() {
             if turn.is_none() && shared.driver.reactor.is_open() {
                 // Who has the turn may be about to tell of what is ready. It is called to move the clock itself.
