@@ -23,7 +23,7 @@
 //! pressed); the poller (a standard stream shares its mode with other processes, so it must not be set to
 //! nonblocking, and without that a read after readiness may block a worker).
 
-use crate::blocking::{Body, Config, Pool, Spec};
+use crate::blocking::{Body, Calls, Config, Pool, Spec};
 use crate::primitive::{StaticMutex, clock, thread};
 use crate::task::{JoinHandle, budget};
 use crate::util::of_process::OfProcess;
@@ -48,7 +48,7 @@ fn pool_of_one(name: &'static str) -> Pool {
     let start = move |body: Body| {
         thread::Builder::new().name(name.into()).spawn(move || body.run()).map(drop)
     };
-    Pool::new(config, Box::new(start), Box::new(|| ()))
+    Pool::new(config, Calls::new(start))
 }
 
 /// What was read from the standard input and given to nobody.

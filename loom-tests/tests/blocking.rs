@@ -6,7 +6,7 @@ mod harness;
 
 use harness::{Bound, Model, must_reach, reached, thread};
 use reiver_model::internals::blocking::room::Room;
-use reiver_model::internals::blocking::{Body, Config, Pool, Refused, Spec};
+use reiver_model::internals::blocking::{Body, Calls, Config, Pool, Refused, Spec};
 use reiver_model::internals::primitive::atomic::{AtomicUsize, Ordering::*};
 use reiver_model::internals::task::JoinHandle;
 use std::future::Future;
@@ -37,7 +37,7 @@ fn start(body: Body) -> io::Result<()> {
 
 /// A pool whose threads are started as asked.
 fn pool(max_threads: usize, reserved: usize) -> Pool {
-    Pool::new(config(max_threads, reserved), Box::new(start), Box::new(|| ()))
+    Pool::new(config(max_threads, reserved), Calls::new(start))
 }
 
 /// Counts up, and wakes the thread that made it.
@@ -122,7 +122,7 @@ fn blocking_keepalive() {
         let mut config = config(2, 0);
         // Time-outs come at once: a sleeper that is not signalled tries to retire.
         config.keep_alive = Duration::ZERO;
-        let pool = Pool::new(config, Box::new(start), Box::new(|| ()));
+        let pool = Pool::new(config, Calls::new(start));
         let latch = Latch::new();
         spawn(&pool, Spec::user(), &latch);
         spawn(&pool, Spec::user(), &latch);
@@ -178,7 +178,7 @@ fn blocking_unwind_vs_shutdown() {
             drop::<Body>(body);
             Ok(())
         };
-        let pool = Pool::new(config(1, 0), Box::new(unwind), Box::new(|| ()));
+        let pool = Pool::new(config(1, 0), Calls::new(unwind));
         let other = pool.clone();
         let late = thread::spawn(move || other.spawn(Spec::user(), || ()).unwrap());
         assert!(pool.shutdown(None).is_clean());
@@ -207,7 +207,7 @@ fn blocking_spawn_failure() {
                 Err(io::ErrorKind::WouldBlock.into())
             }
         };
-        let pool = Pool::new(config(2, 0), Box::new(hook), Box::new(|| ()));
+        let pool = Pool::new(config(2, 0), Calls::new(hook));
         let held = Arc::new(OnceLock::new());
         let (theirs, hold) = (latch.clone(), held.clone());
         let holds = move || {
@@ -242,7 +242,7 @@ fn blocking_first_failure() {
             0 => Err(io::ErrorKind::WouldBlock.into()),
             _ => start(body),
         };
-        let pool = Pool::new(config(1, 0), Box::new(hook), Box::new(|| ()));
+        let pool = Pool::new(config(1, 0), Calls::new(hook));
         let latch = Latch::new();
         let submit = |pool: &Pool, latch: &Arc<Latch>| {
             let job = latch.clone();

@@ -25,7 +25,7 @@ mod tests;
 mod word;
 mod worker;
 
-pub use shared::{AfterJob, Config, SpawnThread};
+pub use shared::{Calls, Config};
 pub use stats::{Metrics, Report, Running};
 pub use worker::Body;
 
@@ -253,15 +253,20 @@ impl Drop for Place<'_> {
 impl Pool {
     /// A pool without threads; they are started by `spawn_thread` when jobs come.
     ///
-    /// The hook starts a thread that calls its argument once, and returns at once. It may prepare
+    /// [`Calls::start`] starts a thread that calls its argument once, and returns at once. It may prepare
     /// and clean up that thread around the call. If it fails, or if the thread unwinds before the
     /// call, dropping the [`Body`] tells the pool.
     ///
     /// # Panics
     ///
     /// If `max_threads` is 0, or more than 32,000 threads are asked for.
-    pub fn new(config: Config, spawn_thread: SpawnThread, after_job: AfterJob) -> Self {
-        Self(Arc::new(Closing(Shared::new(config, spawn_thread, after_job))))
+    pub fn new(config: Config, calls: Calls) -> Self {
+        Self(Arc::new(Closing(Shared::new(config, calls))))
+    }
+
+    /// Whether several jobs wait for threads.
+    pub(crate) fn has_several(&self) -> bool {
+        LANES.into_iter().map(|lane| self.0.0.queued(lane)).sum::<usize>() > 1
     }
 
     /// Queues a job, room or not. After a shutdown the job is cancelled at once.

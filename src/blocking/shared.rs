@@ -16,9 +16,9 @@
 //! Rejected: skipping the wake while the backlog is short, and spinning before parking: each gained
 //! little in batches and lost much where jobs block or CPUs are shared (research, §7). Yielding before
 //! a thread is started, to let those that are ready drain the queue: fewer threads for no-ops, but
-//! 1000 sleeps of 5 ms took 300 ms instead of 35 on a loaded machine. Yielding before a thread lies down:
-//! eight quick jobs at a time took 1.2 to 1.5 µs each instead of 3.6, but beside two tasks that compute one
-//! in a hundred began 1.6 ms late instead of 40 µs, or 5 ms where the thread that yields keeps its search.
+//! 1000 sleeps of 5 ms took 300 ms instead of 35 on a loaded machine. Yielding before a thread lies down,
+//! always: beside two tasks that compute one job in a hundred began 1.6 ms late instead of 40 µs, or 5 ms where
+//! the thread that yields keeps its search. ("Giving way" in `README.md` is what is left of that.)
 
 use super::job::{Job, Once, Owner};
 use super::room::Room;
@@ -39,11 +39,22 @@ use std::io;
 use std::time::{Duration, Instant};
 use std::{fmt, ptr};
 
-/// Starts a thread that calls the body.
-pub type SpawnThread = Box<dyn Fn(Body) -> io::Result<()> + Send + Sync>;
+/// What a pool calls of its owner.
+pub struct Calls {
+    /// Starts a thread that calls the body.
+    pub start: Box<dyn Fn(Body) -> io::Result<()> + Send + Sync>,
+    /// An [announced](super::Spec::announced) job has run, or was cancelled.
+    pub after_job: Box<dyn Fn() + Send + Sync>,
+    /// Whether its tasks, which may be about to bring jobs, wait for a thread. Only a hint.
+    pub is_busy: Box<dyn Fn() -> bool + Send + Sync>,
+}
 
-/// Called when an [announced](super::Spec::announced) job has run, or was cancelled.
-pub type AfterJob = Box<dyn Fn() + Send + Sync>;
+impl Calls {
+    /// Of a pool that needs nothing but threads.
+    pub fn new(start: impl Fn(Body) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self { start: Box::new(start), after_job: Box::new(|| ()), is_busy: Box::new(|| false) }
+    }
+}
 
 /// What a pool may use.
 #[derive(Debug, Clone)]
@@ -100,8 +111,7 @@ pub struct Shared {
     pub(super) recorded: usize,
     /// What job times count from.
     epoch: Instant,
-    spawn_thread: SpawnThread,
-    pub(super) after_job: AfterJob,
+    pub(super) calls: Calls,
     /// Held while the first thread is started, so that nothing is queued before there is one.
     first: Mutex<()>,
     start_failures: AtomicU64,
@@ -129,7 +139,7 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(super) fn new(config: Config, spawn_thread: SpawnThread, after_job: AfterJob) -> Arc<Self> {
+    pub(super) fn new(config: Config, calls: Calls) -> Arc<Self> {
         assert!(config.max_threads > 0, "a blocking pool needs at least one thread");
         assert!(
             config.max_threads.max(config.reserved) <= 32_000,
@@ -156,8 +166,7 @@ impl Shared {
             name: config.name,
             recorded: config.recorded,
             epoch: clock::now(),
-            spawn_thread,
-            after_job,
+            calls,
             first: Mutex::new(()),
             start_failures: AtomicU64::new(0),
         })
@@ -203,7 +212,7 @@ impl Shared {
             None => {
                 self.give_back_place(lane);
                 if announced {
-                    (self.after_job)();
+                    (self.calls.after_job)();
                 }
             }
         }
@@ -247,6 +256,11 @@ impl Shared {
         !self.queues[lane as usize].is_empty()
     }
 
+    /// How many jobs of a lane wait.
+    pub(super) fn queued(&self, lane: Lane) -> usize {
+        self.queues[lane as usize].len()
+    }
+
     /// Whether there is work that a thread of `crew` may do.
     pub(super) fn has_work_for(&self, crew: Crew) -> bool {
         LANES.iter().any(|lane| lane.crews().contains(&crew) && self.has_work(*lane))
@@ -277,7 +291,7 @@ impl Shared {
         let announced = job.is_announced();
         job.cancel();
         if announced {
-            (self.after_job)();
+            (self.calls.after_job)();
         }
     }
 
@@ -311,7 +325,7 @@ impl Shared {
 
     /// Starts a thread that is counted already.
     fn start(&self, body: Body) -> io::Result<()> {
-        let result = (self.spawn_thread)(body);
+        let result = (self.calls.start)(body);
         if result.is_err() {
             // Relaxed: a number for people.
             self.start_failures.fetch_add(1, Relaxed);
@@ -441,8 +455,8 @@ impl Shared {
             threads: now.threads(),
             reserve_threads: now.live(Crew::Reserve),
             idle_threads: now.idle(Crew::Common) + now.idle(Crew::Reserve),
-            queued: self.queues[Lane::User as usize].len(),
-            queued_runtime: self.queues[Lane::Runtime as usize].len(),
+            queued: self.queued(Lane::User),
+            queued_runtime: self.queued(Lane::Runtime),
             jobs: totals.run.count(),
             wakes: threads.wakes,
             start_failures: self.start_failures.load(Relaxed),

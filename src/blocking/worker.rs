@@ -7,7 +7,7 @@ use super::{Crew, LANES, Lane};
 use crate::primitive::atomic::{AtomicU32, Ordering::*, fence};
 use crate::primitive::{Arc, clock, thread};
 use crate::util::abort::AbortOnUnwind;
-use crate::util::patience::Patience;
+use crate::util::patience::{Patience, Way};
 use crate::util::ring::{Event, Ring};
 use std::fmt;
 use std::ptr;
@@ -146,7 +146,7 @@ impl Worker {
                     ring.record(Event::Idle, 0, ptr::null());
                 }
                 if announced {
-                    (shared.after_job)();
+                    (shared.calls.after_job)();
                 }
                 let end = shared.now();
                 self.stats.end(start, end);
@@ -190,7 +190,8 @@ impl Worker {
         }
         let since = clock::now();
         // Relaxed: `sleep` reads it anew.
-        patience.look_on(since, || self.signal.load(Relaxed) != 0);
+        let way = if (shared.calls.is_busy)() { Way::Given } else { Way::Kept };
+        patience.look_on(since, way, || self.signal.load(Relaxed) != 0);
         let next = self.sleep(shared, since);
         patience.learn(clock::now().duration_since(since), matches!(next, Next::Look(Some(_))));
         next

@@ -2,7 +2,7 @@
 
 use super::Verdict;
 use super::report::{Failure, PANICKED};
-use crate::blocking::{Config, Pool};
+use crate::blocking::{Calls, Config, Pool};
 use crate::primitive::Arc;
 use crate::primitive::explore::Explored;
 use crate::scheduler::{Engine, Shared};
@@ -19,7 +19,7 @@ pub(super) fn runtime(engine: Box<dyn Engine>) -> Arc<Shared> {
                     does not have: give the code an address";
         Err(io::Error::other(what))
     };
-    let pool = |_| Pool::new(Config::default(), Box::new(refuse), Box::new(|| ()));
+    let pool = |_| Pool::new(Config::default(), Calls::new(refuse));
     Shared::explored(Explored::new(engine), pool)
 }
 

@@ -22,7 +22,7 @@ use crate::primitive::clock;
 use crate::process::{Child, ExitStatus};
 use crate::scheduler;
 use crate::time::Instant;
-use crate::util::patience::Patience;
+use crate::util::patience::{Patience, Way};
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -292,7 +292,8 @@ impl Link {
         let (socket, out) = (self.socket.get_ref(), &self.out);
         let since = self.expecting.take().filter(|_| out.is_empty());
         let is_free = || scheduler::worker(|worker| worker.is_none_or(|worker| !worker.has_more()));
-        since.is_some_and(|since| is_free() && self.patience.look_on(since, || has_input(socket)))
+        let look_on = |since| self.patience.look_on(since, Way::Kept, || has_input(socket));
+        since.is_some_and(|since| is_free() && look_on(since))
     }
 
     /// A message that was read, or what was read instead.

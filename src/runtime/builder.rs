@@ -6,7 +6,7 @@ mod watching;
 use super::debug::Endpoint;
 use super::trace::Files;
 use super::{Handle, Runtime};
-use crate::blocking::{Body, Config, Pool};
+use crate::blocking::{Body, Calls, Config, Pool};
 use crate::primitive::{Arc, explore, num_cpus};
 use crate::scheduler::{self, Hooks, Listener, Rescue, Settings, Shared, SlowPoll, Writer};
 use crate::task::UnhandledPanic;
@@ -458,12 +458,15 @@ pub(crate) fn blocking_pool(
         drop(thread);
         Ok(())
     };
+    let busy = runtime.clone();
+    let is_busy = move || busy.upgrade().is_some_and(|shared| shared.has_work());
     let after_job = move || {
         if let Some(shared) = runtime.upgrade() {
             shared.release_clock();
         }
     };
-    Pool::new(config, Box::new(start), Box::new(after_job))
+    let (after_job, is_busy) = (Box::new(after_job), Box::new(is_busy));
+    Pool::new(config, Calls { after_job, is_busy, ..Calls::new(start) })
 }
 
 impl fmt::Debug for Builder {

@@ -16,7 +16,7 @@ use crate::blocking::Spec;
 use crate::primitive::atomic::{AtomicBool, Ordering::*};
 use crate::primitive::{Arc, clock, deque, explore, thread};
 use crate::task::{Runnable, budget};
-use crate::util::patience::Patience;
+use crate::util::patience::{Patience, Way};
 use std::any::Any;
 use std::future::Future;
 use std::ops::ControlFlow;
@@ -265,7 +265,7 @@ impl Shared {
                 }
             }
             let since = clock::now();
-            let looked_on = patience.look_on(since, || flag.is_set());
+            let looked_on = patience.look_on(since, Way::Given, || flag.is_set());
             // The future may have woken itself, and used up the token: it may park this thread, too.
             if !looked_on && !flag.is_set() {
                 thread::park();

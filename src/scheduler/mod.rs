@@ -419,7 +419,7 @@ impl Shared {
     }
 
     /// Whether anybody could take a task from anywhere.
-    fn has_work(&self) -> bool {
+    pub(crate) fn has_work(&self) -> bool {
         !self.injector.is_empty() || self.slots_in_use().iter().any(|slot| slot.has_queued())
     }
 

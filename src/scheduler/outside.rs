@@ -6,7 +6,7 @@
 
 use super::Shared;
 use super::rescue::Settings;
-use crate::blocking::{Config, Pool};
+use crate::blocking::{Calls, Config, Pool};
 use crate::primitive::{Arc, in_model, thread};
 use crate::util::of_process::OfProcess;
 
@@ -21,8 +21,8 @@ pub(crate) fn outside() -> &'static Arc<Shared> {
     assert!(!in_model(), "a timer was polled outside a reiver runtime");
     OUTSIDE.get_or_init(|| {
         // It has no jobs.
-        let no_thread = Box::new(|_| Err(std::io::ErrorKind::Unsupported.into()));
-        let pool = |_| Pool::new(Config::default(), no_thread, Box::new(|| ()));
+        let no_thread = |_| Err(std::io::ErrorKind::Unsupported.into());
+        let pool = |_| Pool::new(Config::default(), Calls::new(no_thread));
         let (shared, seats) = Shared::new(1, Settings::off(), pool);
         let thread = |_| thread::Builder::new().name("reiver-timers".into());
         let started = shared.start(seats, thread, |body| body());

@@ -56,7 +56,8 @@ impl Bench {
         };
         let inner = hook.clone();
         let after_job = move || _ = inner.announced.fetch_add(1, SeqCst);
-        Self { pool: Pool::new(config, Box::new(spawn_thread), Box::new(after_job)), hook }
+        let calls = Calls { after_job: Box::new(after_job), ..Calls::new(spawn_thread) };
+        Self { pool: Pool::new(config, calls), hook }
     }
 
     fn started(&self) -> usize {

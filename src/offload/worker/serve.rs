@@ -12,7 +12,7 @@ use super::super::registry::{self, Entry, Message, Output};
 use super::{UNFIT, stack, stop, title};
 use crate::io::ReadBuf;
 use crate::primitive::{Arc, StaticMutex, clock, thread};
-use crate::util::patience::Patience;
+use crate::util::patience::{Patience, Way};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use rustix::process::{Resource, Rlimit};
@@ -117,7 +117,7 @@ impl Channel {
         }
         let since = clock::now();
         // It is offered before it is sent.
-        patience.look_on(since, || page.is_offered() && has_input(&self.fd));
+        patience.look_on(since, Way::Kept, || page.is_offered() && has_input(&self.fd));
         let frame = self.receive();
         patience.learn(since.elapsed(), true);
         frame

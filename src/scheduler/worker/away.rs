@@ -5,6 +5,7 @@ use crate::primitive::{clock, spin_loop};
 use crate::scheduler::idle::{Asleep, Search};
 use crate::scheduler::pace::next_nap;
 use crate::scheduler::park::Blocking;
+use crate::util::patience::Way;
 use crate::util::ring::Event;
 use std::time::Duration;
 
@@ -46,7 +47,8 @@ impl Worker {
         self.slot().counters.parks.add(1);
         self.record(Event::Park, 0);
         let parker = &self.slot().parker;
-        let looked_on = self.patience.look_on(since, || parker.has_token());
+        let way = if shared.pool.has_several() { Way::Given } else { Way::Kept };
+        let looked_on = self.patience.look_on(since, way, || parker.has_token());
         let search = match looked_on {
             true => shared.idle.wake(asleep),
             false => self.block(asleep, root, rest.map(|rest| rest.time)),
