@@ -251,9 +251,9 @@ impl Drop for Place<'_> {
 }
 
 impl Pool {
-    /// A pool without threads; they are started by `spawn_thread` when jobs come.
+    /// A pool without threads; they are started by [`Calls::start`] when jobs come.
     ///
-    /// [`Calls::start`] starts a thread that calls its argument once, and returns at once. It may prepare
+    /// That call starts a thread that calls its argument once, and returns at once. It may prepare
     /// and clean up that thread around the call. If it fails, or if the thread unwinds before the
     /// call, dropping the [`Body`] tells the pool.
     ///

@@ -292,7 +292,7 @@ impl Link {
         let (socket, out) = (self.socket.get_ref(), &self.out);
         let since = self.expecting.take().filter(|_| out.is_empty());
         let is_free = || scheduler::worker(|worker| worker.is_none_or(|worker| !worker.has_more()));
-        let look_on = |since| self.patience.look_on(since, Way::Kept, || has_input(socket));
+        let look_on = |since| self.patience.look_on(since, || Way::Kept, || has_input(socket));
         since.is_some_and(|since| is_free() && look_on(since))
     }
 

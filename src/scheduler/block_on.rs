@@ -265,7 +265,9 @@ impl Shared {
                 }
             }
             let since = clock::now();
-            let looked_on = patience.look_on(since, Way::Given, || flag.is_set());
+            // On a current-thread runtime it may have to drive.
+            let way = || if self.workers == 0 { Way::Kept } else { Way::Given };
+            let looked_on = patience.look_on(since, way, || flag.is_set());
             // The future may have woken itself, and used up the token: it may park this thread, too.
             if !looked_on && !flag.is_set() {
                 thread::park();

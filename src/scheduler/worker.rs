@@ -43,7 +43,7 @@ use crate::util::abort::AbortOnUnwind;
 use crate::util::patience::Patience;
 use crate::util::ring::{Event, Ring};
 use crate::util::rng::Rng;
-use loot::{Loot, Rest};
+use loot::{Loot, Rest, State};
 use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::ptr::{self, NonNull};
@@ -436,7 +436,8 @@ impl Worker {
     /// With nothing of one's own left: the injector, then the others, unless that was not worth it.
     fn refill(&self) -> Option<Runnable> {
         self.take_injected(MAX_BATCH).or_else(|| {
-            self.spare.set(self.loot.judge(self.slot().counters.polls.get()));
+            let polls = self.slot().counters.polls.get();
+            self.spare.set(self.loot.judge(polls, |victim| self.state_of(victim)));
             if self.spare.get().is_some() {
                 return None;
             }
@@ -471,11 +472,11 @@ impl Worker {
                 continue;
             }
             let Some(stealer) = slots[victim].stealer() else { continue };
-            // `Retry` is left to the look before sleeping, which finds the victim's queue not empty.
+            // `Retry` is left to the look before sleeping, which finds the victim's queue not empty, or to who spares it.
             let stolen = stealer.steal_batch_with_limit_and_pop(&self.deque, MAX_BATCH);
             if let Steal::Success(task) = stolen {
                 let counters = &self.slot().counters;
-                self.loot.taken(victim, counters.polls.get());
+                self.loot.taken(victim, counters.polls.get(), self.state_of(victim));
                 counters.steals.add(1);
                 counters.stolen.add(1 + self.deque.len() as u64);
                 self.record(Event::Steal, 1 + self.deque.len());
@@ -483,6 +484,11 @@ impl Worker {
             }
         }
         None
+    }
+
+    fn state_of(&self, seat: usize) -> State {
+        let slot = &self.shared().slots[seat];
+        State { polls: slot.counters.polls.get(), queued: slot.queued() }
     }
 
     /// Leaves the search with work in hand. The last to leave looks after those who left their work

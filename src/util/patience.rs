@@ -62,27 +62,42 @@ impl Patience {
     }
 
     /// Looks on, if that is promising, until `is_called`. Gives whether it was.
-    pub(crate) fn look_on(&self, since: Instant, way: Way, is_called: impl Fn() -> bool) -> bool {
+    pub(crate) fn look_on(
+        &self,
+        since: Instant,
+        way: impl FnOnce() -> Way,
+        is_called: impl Fn() -> bool,
+    ) -> bool {
         if self.doubt.get() > 0 || self.spin.is_zero() {
             return false;
         }
+        let way = way();
+        let is_over = || clock::now().duration_since(since) >= self.spin;
         loop {
             if way == Way::Given {
                 thread::yield_now();
             }
             for _ in 0..LOOKS {
                 if is_called() {
-                    self.penalty.set((self.penalty.get() / 2).max(FEW));
+                    match way == Way::Given && is_over() {
+                        true => self.was_in_vain(),
+                        false => self.penalty.set((self.penalty.get() / 2).max(FEW)),
+                    }
                     return true;
                 }
                 spin_loop();
             }
-            if clock::now().duration_since(since) >= self.spin {
-                self.doubt.set(self.penalty.get());
-                self.penalty.set((4 * self.penalty.get()).min(MANY));
+            if is_over() {
+                self.was_in_vain();
                 return false;
             }
         }
+    }
+
+    /// It was not called, or others had the CPU for longer than a wake-up takes.
+    fn was_in_vain(&self) {
+        self.doubt.set(self.penalty.get());
+        self.penalty.set((4 * self.penalty.get()).min(MANY));
     }
 
     /// Learns from a wait of that length. `called`: by what `look_on` waits for.
@@ -105,7 +120,7 @@ mod tests {
     fn waits(patience: &Patience) -> u32 {
         for n in 0.. {
             let asked = Cell::new(false);
-            if patience.look_on(clock::now(), Way::Kept, || !asked.replace(true)) {
+            if patience.look_on(clock::now(), || Way::Kept, || !asked.replace(true)) {
                 return n;
             }
             assert!(!asked.get());
@@ -133,7 +148,7 @@ mod tests {
         let mut before = 0;
         for n in [FEW, 4 * FEW, 16 * FEW, 64 * FEW, 256 * FEW, MANY, MANY] {
             patience.doubt.set(0);
-            assert!(!patience.look_on(clock::now(), Way::Kept, || false));
+            assert!(!patience.look_on(clock::now(), || Way::Kept, || false));
             assert_eq!(waits(&patience), n.max(FEW));
             // What `waits` did at its end was a success.
             patience.penalty.set((4 * n).min(MANY));
@@ -145,10 +160,21 @@ mod tests {
     }
 
     #[test]
+    fn to_be_called_late_is_in_vain_for_who_gave_way() {
+        for (way, doubt) in [(Way::Kept, 0), (Way::Given, FEW)] {
+            let patience = Patience::new(Duration::from_nanos(1));
+            patience.doubt.set(0);
+            let since = clock::now() - Duration::from_millis(3);
+            assert!(patience.look_on(since, || way, || true));
+            assert_eq!(patience.doubt.get(), doubt);
+        }
+    }
+
+    #[test]
     fn zero_is_never() {
         let patience = Patience::new(Duration::ZERO);
         for _ in 0..MANY {
-            assert!(!patience.look_on(clock::now(), Way::Kept, || panic!("it looks on")));
+            assert!(!patience.look_on(clock::now(), || Way::Kept, || panic!("it looks on")));
             patience.learn(Duration::ZERO, true);
         }
     }

@@ -117,7 +117,7 @@ impl Channel {
         }
         let since = clock::now();
         // It is offered before it is sent.
-        patience.look_on(since, Way::Kept, || page.is_offered() && has_input(&self.fd));
+        patience.look_on(since, || Way::Kept, || page.is_offered() && has_input(&self.fd));
         let frame = self.receive();
         patience.learn(since.elapsed(), true);
         frame

@@ -37,7 +37,8 @@ impl Builder {
     ///
     /// A thread does so only while its last sleeps were that short and ended by a call from another thread, as
     /// those of one blocking job after the other: a round trip takes 1 µs then and not 50. It pays with CPU
-    /// time, on one more core than the work needs; where it waits in vain it soon stops.
+    /// time, on one more core than the work needs; where it waits in vain it soon stops. Where it gives its CPU to others
+    /// meanwhile (workers and threads of the blocking pool do, for each other's sake), it may take a time slice of these.
     ///
     /// A process pool of this runtime does the same on both sides, for 20 µs at most, while one short job comes
     /// after the other.

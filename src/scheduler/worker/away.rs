@@ -32,7 +32,9 @@ impl Worker {
         let shared = self.shared();
         let rest = self.spare.take();
         let spared = rest.map(|rest| shared.slots[rest.victim].spare());
-        let asleep = match shared.idle.sleep(self.seat, self.search.take(), || shared.has_loot()) {
+        // The own deque too, whoever spares it: the hook before the sleep may have brought something.
+        let look = || !self.deque.is_empty() || shared.has_loot();
+        let asleep = match shared.idle.sleep(self.seat, self.search.take(), look) {
             Ok(asleep) => asleep,
             Err(search) => {
                 self.search.set(Some(search));
@@ -47,17 +49,18 @@ impl Worker {
         self.slot().counters.parks.add(1);
         self.record(Event::Park, 0);
         let parker = &self.slot().parker;
-        let way = if shared.pool.has_several() { Way::Given } else { Way::Kept };
+        let way = || if shared.pool.has_several() { Way::Given } else { Way::Kept };
         let looked_on = self.patience.look_on(since, way, || parker.has_token());
-        let search = match looked_on {
-            true => shared.idle.wake(asleep),
-            false => self.block(asleep, root, rest.map(|rest| rest.time)),
+        let search = if looked_on {
+            shared.idle.wake(asleep)
+        } else {
+            self.block(asleep, root, rest.map(|rest| rest.time))
         };
         drop(spared);
         let called = parker.has_token();
         // Only now, awake: without a token a sleeper looks as if nobody had called it (`time.rs`).
         parker.take_token();
-        self.awake(search);
+        self.awake(search, rest.is_some());
         // A thief that is called now and then is no reason to burn a core.
         let from_outside = called && (!shared.injector.is_empty() || root.is_woken());
         self.patience.learn(self.looked.get().duration_since(since), from_outside);
@@ -117,8 +120,8 @@ impl Worker {
         shared.idle.wake(asleep)
     }
 
-    /// After a sleep.
-    fn awake(&self, search: Option<Search>) {
+    /// After a sleep, or a rest from stealing.
+    fn awake(&self, search: Option<Search>, is_rest: bool) {
         self.search.set(search);
         self.slot().counters.unparks.add(1);
         self.shared().rescue.rounds.bed.someone_awake();
@@ -126,7 +129,10 @@ impl Worker {
         self.ticks.set(self.interval.get());
         self.record(Event::Unpark, 0);
         let fired = self.expire();
-        self.nap.set(next_nap(self.nap.get(), fired));
+        if !is_rest {
+            // How long that was says nothing about the timers.
+            self.nap.set(next_nap(self.nap.get(), fired));
+        }
         self.share();
     }
 

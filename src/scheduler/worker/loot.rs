@@ -7,14 +7,15 @@
 //! worth it. Then it sleeps for a moment, and *spares* its victim meanwhile: the victim calls nobody for
 //! what it pushes, and no thief stays awake for that. Each such theft in a row doubles the moment.
 //!
-//! It only delays stealing from the deque of a worker that is awake. For anything else the thief sleeps
+//! It only delays stealing from the deque of a worker that is at work: one that is inside the same poll as
+//! at the theft, and has brought no new tasks since, is not spared. For anything else the thief sleeps
 //! like every sleeper: the injector, the poller and its timers call it.
 
 use crate::primitive::{clock, in_model};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// How long the polls of stolen tasks have to take, on average.
+/// How long the thief's polls since the theft have to take, on average.
 const WORTH: Duration = Duration::from_micros(1);
 /// How long a thief sleeps after a theft that was not worth it, at first and at most. A theft of 32 such tasks
 /// takes 5 to 20 µs.
@@ -29,12 +30,28 @@ pub(super) struct Loot {
     rest: Cell<Duration>,
 }
 
-/// From whom, when, and how many polls the thief had made before.
 #[derive(Debug, Clone, Copy)]
 struct Theft {
     victim: usize,
     at: Instant,
+    /// How many polls the thief had made.
     polls: u64,
+    of_victim: State,
+}
+
+/// What a victim has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct State {
+    pub(super) polls: u64,
+    /// The length of its deque.
+    pub(super) queued: usize,
+}
+
+impl State {
+    /// Whether it does something beside what it did `before`.
+    fn is_at_work_since(self, before: Self) -> bool {
+        self.polls != before.polls || self.queued > before.queued
+    }
 }
 
 /// For how long to leave whom alone.
@@ -50,16 +67,20 @@ impl Loot {
     }
 
     /// Notes a theft, made after `polls` polls.
-    pub(super) fn taken(&self, victim: usize, polls: u64) {
+    pub(super) fn taken(&self, victim: usize, polls: u64, of_victim: State) {
         if !in_model() {
-            self.last.set(Some(Theft { victim, at: clock::now(), polls }));
+            self.last.set(Some(Theft { victim, at: clock::now(), polls, of_victim }));
         }
     }
 
     /// The thief is out of work, after `polls` polls. Gives whom to spare if the last theft was not worth it.
-    pub(super) fn judge(&self, polls: u64) -> Option<Rest> {
-        let Theft { victim, at, polls: before } = self.last.take()?;
-        self.decide(victim, polls - before, clock::now().duration_since(at))
+    pub(super) fn judge(&self, polls: u64, of: impl FnOnce(usize) -> State) -> Option<Rest> {
+        let Theft { victim, at, polls: before, of_victim } = self.last.take()?;
+        let took = clock::now().duration_since(at);
+        match of(victim).is_at_work_since(of_victim) {
+            true => self.decide(victim, polls - before, took),
+            false => None,
+        }
     }
 
     fn decide(&self, victim: usize, polls: u64, took: Duration) -> Option<Rest> {
@@ -77,6 +98,9 @@ impl Loot {
 mod tests {
     use super::*;
 
+    const IDLE: State = State { polls: 5, queued: 2 };
+    const BUSY: State = State { polls: 6, queued: 2 };
+
     #[test]
     fn each_theft_that_was_not_worth_it_makes_the_rest_longer() {
         let loot = Loot::new();
@@ -91,9 +115,22 @@ mod tests {
     #[test]
     fn a_theft_is_judged_once() {
         let loot = Loot::new();
-        assert_eq!(loot.judge(7), None);
-        loot.taken(1, 7);
-        assert_eq!(loot.judge(1_000_007).map(|rest| rest.victim), Some(1));
-        assert_eq!(loot.judge(1_000_007), None);
+        assert_eq!(loot.judge(7, |_| BUSY), None);
+        loot.taken(1, 7, IDLE);
+        assert_eq!(loot.judge(1_000_007, |_| BUSY).map(|rest| rest.victim), Some(1));
+        assert_eq!(loot.judge(1_000_007, |_| BUSY), None);
+    }
+
+    #[test]
+    fn who_is_stuck_in_a_poll_is_not_spared() {
+        let loot = Loot::new();
+        let judge = |now| {
+            loot.taken(1, 0, IDLE);
+            loot.judge(1_000_000, |_| now).is_some()
+        };
+        assert!(!judge(IDLE));
+        assert!(!judge(State { queued: 1, ..IDLE }), "others take from it");
+        assert!(judge(State { queued: 3, ..IDLE }), "it spawns");
+        assert!(judge(BUSY));
     }
 }
