@@ -428,7 +428,7 @@ fn the_report_says_what_is_stuck_and_where() {
     assert_eq!(blocker.activity(), Activity::Blocked);
     assert!(blocker.elapsed() >= Duration::from_secs(2));
     let stack: String = blocker.stack().iter().map(|frame| format!("{frame}\n")).collect();
-    assert!(stack.contains("recv") && stack.contains("the_report_says"), "{text}");
+    assert!(stack.contains("recv") && stack.contains("tests/shutdown.rs"), "{text}");
     let stack: String = dropper.stack().iter().map(|frame| format!("{frame}\n")).collect();
     assert!(stack.contains("drop"), "{text}");
     assert_eq!(report.tasks().len(), 2, "{text}");

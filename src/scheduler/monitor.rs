@@ -183,7 +183,11 @@ impl fmt::Display for SlowPoll {
             Activity::Computing => "computes",
             Activity::Unknown => "does not return",
         };
-        write!(f, " {what} inside one poll, for {:?} so far", self.elapsed)?;
+        write!(f, " {what} inside one poll")?;
+        // A shutdown knows nothing of one that began after it.
+        if !self.elapsed.is_zero() {
+            write!(f, ", for {:?} so far", self.elapsed)?;
+        }
         if let Some(frame) = self.culprit() {
             write!(f, ", in {frame}")?;
         }
