@@ -99,9 +99,8 @@ fn tasks_that_take_long_are_shared() {
 fn tasks_behind_a_blocked_poll_are_taken_without_a_pause() {
     const TASKS: usize = 20_000;
     let runtime = builder().rescue(Rescue::Off).build().unwrap();
-    let spare_each_other = || spawn_all(&runtime, 5000, || {});
     let times = (0..10).map(|_| {
-        spare_each_other();
+        spawn_all(&runtime, 5000, || {});
         let left = Arc::new(AtomicUsize::new(TASKS));
         let spawner = {
             let left = left.clone();

@@ -189,8 +189,8 @@ impl Worker {
             return Next::Look(None);
         }
         let since = clock::now();
-        // Relaxed: `sleep` reads it anew.
         let way = || if (shared.calls.is_busy)() { Way::Given } else { Way::Kept };
+        // Relaxed: `sleep` reads it anew.
         patience.look_on(since, way, || self.signal.load(Relaxed) != 0);
         let next = self.sleep(shared, since);
         patience.learn(clock::now().duration_since(since), matches!(next, Next::Look(Some(_))));

@@ -425,8 +425,7 @@ impl Shared {
 
     /// Whether there is work that a thief should look for.
     fn has_loot(&self) -> bool {
-        let is_loot = |slot: &Pad<Slot>| slot.has_queued() && !slot.is_spared();
-        !self.injector.is_empty() || self.slots_in_use().iter().any(is_loot)
+        !self.injector.is_empty() || self.slots_in_use().iter().any(|slot| slot.has_loot())
     }
 
     /// The slots that may have an owner. It may miss one whose owner has just come: what is in its deque

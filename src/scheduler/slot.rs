@@ -77,6 +77,11 @@ impl Slot {
         self.stealer().is_some_and(|stealer| !stealer.is_empty())
     }
 
+    /// Whether there are such that a thief should take.
+    pub(super) fn has_loot(&self) -> bool {
+        self.has_queued() && !self.is_spared()
+    }
+
     /// Has its queue left alone until the result is dropped.
     pub(super) fn spare(&self) -> Spared<'_> {
         // Relaxed: a hint, as every look at it.
