@@ -40,6 +40,7 @@ use crate::primitive::deque::{self, Steal};
 use crate::primitive::{Arc, clock, spin_loop};
 use crate::task::{Runnable, Why};
 use crate::util::abort::AbortOnUnwind;
+use crate::util::kept;
 use crate::util::patience::Patience;
 use crate::util::ring::{Event, Ring};
 use crate::util::rng::Rng;
@@ -206,6 +207,7 @@ impl Worker {
     /// Runs tasks until `root` says that it is enough, and leaves no task behind.
     pub(super) fn run(&self, root: &mut dyn Root) {
         let abort = AbortOnUnwind::new("a worker's loop");
+        let _keeping = kept::keep(self.seat as u16);
         let _current = current::set_worker(Some(self));
         self.slot().parker.adopt();
         if self.slot().gate.is_watched() {

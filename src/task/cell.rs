@@ -8,6 +8,7 @@ use super::record::Record;
 use super::state::State;
 use super::{Runnable, Schedule, UnhandledPanic, Why};
 use crate::primitive::{Arc, UnsafeCell};
+use crate::util::kept;
 use crate::util::list::{Linked, Links};
 use crate::util::spans::Place;
 use std::any::Any;
@@ -195,7 +196,7 @@ impl<F: Future, S: Schedule, M: Meta> Cell<F, S, M> {
         home: u16,
         location: &'static Location<'static>,
     ) -> NonNull<Header> {
-        let cell = Box::new(Self {
+        let cell = Self {
             header: Header {
                 state: State::new(home),
                 vtable: &Self::VTABLE,
@@ -207,9 +208,11 @@ impl<F: Future, S: Schedule, M: Meta> Cell<F, S, M> {
             scheduler,
             stage: UnsafeCell::new(Stage { future: ManuallyDrop::new(future) }),
             meta,
-        });
-        // SAFETY: a box is not null.
-        unsafe { NonNull::new_unchecked(Box::into_raw(cell)) }.cast()
+        };
+        let place = kept::allocate::<Self>();
+        // SAFETY: it is memory for a cell, and nobody else's.
+        unsafe { place.write(cell) };
+        place.cast()
     }
 
     /// # Safety
@@ -291,13 +294,25 @@ unsafe fn schedule<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>, why
 ///
 /// The last reference to this cell of exactly these types was given back.
 unsafe fn dealloc<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>) {
-    // SAFETY: allocated as a box of this type; the stage is a union and drops nothing: the future
-    // and the output have been dropped by their owners (rule 2).
-    let cell = unsafe { Box::from_raw(header.cast::<Cell<F, S, M>>().as_ptr()) };
+    /// Gives the memory back, also if what is dropped before it panics.
+    struct Memory<T>(NonNull<T>, u16);
+
+    impl<T> Drop for Memory<T> {
+        fn drop(&mut self) {
+            // SAFETY: `allocate` made it for this type; what was in it has been dropped.
+            unsafe { kept::free(self.0, self.1) };
+        }
+    }
+
+    // SAFETY: the caller's: nobody else has it.
+    let cell = unsafe { Cell::<F, S, M>::of(header) };
+    let memory = Memory(header.cast::<Cell<F, S, M>>(), cell.header.state.home());
     // No code, but in a model it fails if anybody's use of the cell did not happen before this.
     cell.stage.with_mut(|_| ());
     cell.header.join_waker.with_mut(|_| ());
-    drop(cell);
+    // SAFETY: as above. The stage is a union and drops nothing: the future and the output have been
+    // dropped by their owners (rule 2).
+    unsafe { memory.0.drop_in_place() };
 }
 
 /// # Safety

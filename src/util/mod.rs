@@ -2,6 +2,7 @@
 
 pub(crate) mod abort;
 pub(crate) mod histogram;
+pub(crate) mod kept;
 pub(crate) mod list;
 pub(crate) mod note;
 pub(crate) mod of_process;
