@@ -107,6 +107,7 @@ fn with_poll<R>(
     }
 
     impl Drop for Restore {
+        #[inline]
         fn drop(&mut self) {
             BUDGET.with(|b| {
                 b.task.set(self.task);
@@ -152,6 +153,12 @@ pub(crate) fn for_limit<R>(had: bool, poll: impl FnOnce() -> R) -> R {
     if had && !has_remaining() { without_budget(poll) } else { poll() }
 }
 
+/// From here on the poll that runs has no budget: it is over but for what it drops.
+#[inline]
+pub(super) fn lift() {
+    BUDGET.with(|b| b.left.set(UNCONSTRAINED));
+}
+
 /// Runs `poll` without a budget: for code that must not be interrupted by it.
 #[inline]
 pub(crate) fn without_budget<R>(poll: impl FnOnce() -> R) -> R {
@@ -164,6 +171,7 @@ fn with<R>(units: u32, poll: impl FnOnce() -> R) -> R {
     struct Restore(u32, Option<Instant>);
 
     impl Drop for Restore {
+        #[inline]
         fn drop(&mut self) {
             BUDGET.with(|b| {
                 b.left.set(self.0);

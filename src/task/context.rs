@@ -30,6 +30,7 @@ impl Inherited {
 }
 
 /// The current context, to be kept.
+#[inline]
 pub(crate) fn capture() -> Option<Arc<Inherited>> {
     let current = budget::context();
     if current.is_null() {
@@ -48,6 +49,7 @@ pub(crate) fn within<R>(context: Option<&Arc<Inherited>>, f: impl FnOnce() -> R)
     struct Restore(*const Inherited);
 
     impl Drop for Restore {
+        #[inline]
         fn drop(&mut self) {
             budget::replace_context(self.0);
         }
@@ -58,6 +60,7 @@ pub(crate) fn within<R>(context: Option<&Arc<Inherited>>, f: impl FnOnce() -> R)
 }
 
 /// What [`within`] puts into the thread-local.
+#[inline]
 pub(super) fn pointer(context: Option<&Arc<Inherited>>) -> *const Inherited {
     context.map_or(std::ptr::null(), Arc::as_ptr)
 }

@@ -8,6 +8,7 @@ use super::{Schedule, TaskInfo, Why, budget, panics, waker};
 use crate::primitive::explore;
 use crate::util::note::{self, Note};
 use crate::util::spans::{self, Place};
+use std::any::Any;
 use std::future::Future;
 use std::mem::needs_drop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -84,7 +85,8 @@ unsafe fn poll<F: Future, S: Schedule, M: Meta>(
     if let Some(record) = cell.meta().record() {
         cell.scheduler().waited(record.begins());
     }
-    let result = catch_unwind(AssertUnwindSafe(|| {
+    let mut result = Poll::Pending;
+    let caught = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: the header lives while this function runs: the executor's reference is given
         // back only in `complete`.
         let waker = unsafe { waker::borrowed(header) };
@@ -93,24 +95,43 @@ unsafe fn poll<F: Future, S: Schedule, M: Meta>(
                 // SAFETY: the caller's.
                 unsafe { cell.poll_future(&mut Context::from_waker(&waker)) }
             };
-            spans::within(cell.meta().span().and_then(Place::get), poll)
+            result = spans::within(cell.meta().span().and_then(Place::get), poll);
+            if result.is_ready() && needs_drop::<F>() {
+                budget::lift();
+                // SAFETY: the caller's; this is the only way here on which it is dropped.
+                unsafe { cell.drop_future() };
+            }
         })
     }));
-    let output = match result {
-        Ok(Poll::Pending) => return Poll::Pending,
-        Ok(Poll::Ready(output)) => Ok(output),
-        Err(payload) => Err(Reason::Panic(payload)),
-    };
-    // A panic in the drop of a future that ended well takes the place of its output, as a panic in
-    // its last line would.
-    // SAFETY: the caller's.
-    match unsafe { drop_future(header, cell) } {
-        Some(panic) => {
-            drop_caught(|| in_task(header, cell, || drop(output)));
-            Poll::Ready(Err(panic))
-        }
-        None => Poll::Ready(output),
+    match caught {
+        Ok(()) => result.map(Ok),
+        // SAFETY: the caller's; RUNNING is still ours.
+        Err(payload) => Poll::Ready(Err(unsafe { panicked(header, cell, result, payload) })),
     }
+}
+
+/// A poll has panicked, or the drop of a future that gave its output. Drops what is left of the two, and gives the
+/// last panic: one in a drop takes the place of what was before, as a panic in the last line would.
+///
+/// # Safety
+///
+/// Rule 2: this thread has RUNNING, and the future is there unless it gave its output.
+#[cold]
+unsafe fn panicked<F: Future, S: Schedule, M: Meta>(
+    header: NonNull<Header>,
+    cell: &Cell<F, S, M>,
+    result: Poll<F::Output>,
+    payload: Box<dyn Any + Send>,
+) -> Reason {
+    let reason = Reason::Panic(payload);
+    let Poll::Ready(output) = result else {
+        // SAFETY: the caller's.
+        let Some(later) = (unsafe { drop_future(header, cell) }) else { return reason };
+        drop_caught(|| in_task(header, cell, || drop(reason)));
+        return later;
+    };
+    drop_caught(|| in_task(header, cell, || drop(output)));
+    reason
 }
 
 /// # Safety
@@ -205,20 +226,32 @@ pub(super) unsafe fn drop_output<F: Future, S: Schedule, M: Meta>(header: NonNul
 /// Rule 2: COMPLETE is set and the output is the caller's. The caller's reference keeps the cell.
 unsafe fn discard<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>, cell: &Cell<F, S, M>) {
     // SAFETY: the caller's.
-    let output = unsafe { cell.take_output() };
-    if matches!(output, Err(Reason::Panic(_))) {
-        explore::panic_lost();
-    }
-    drop_caught(|| {
-        if let Err(Reason::Panic(payload)) = &output {
-            // SAFETY: the caller's.
-            panics::report(&unsafe { TaskInfo::of(header) }, &**payload);
+    match unsafe { cell.take_output() } {
+        // Most outputs are nothing to drop.
+        Ok(output) if needs_drop::<F::Output>() => {
+            drop_caught(|| in_task(header, cell, || drop(output)));
         }
-    });
-    // Most outputs are nothing to drop.
-    if output.is_err() || needs_drop::<F::Output>() {
-        drop_caught(|| in_task(header, cell, || drop(output)));
+        Ok(_) => {}
+        // SAFETY: the caller's.
+        Err(reason) => unsafe { discard_reason(header, cell, reason) },
     }
+}
+
+/// # Safety
+///
+/// As [`discard`].
+#[cold]
+unsafe fn discard_reason<F: Future, S: Schedule, M: Meta>(
+    header: NonNull<Header>,
+    cell: &Cell<F, S, M>,
+    reason: Reason,
+) {
+    if let Reason::Panic(payload) = &reason {
+        explore::panic_lost();
+        // SAFETY: the caller's.
+        drop_caught(|| panics::report(&unsafe { TaskInfo::of(header) }, &**payload));
+    }
+    drop_caught(|| in_task(header, cell, || drop(reason)));
 }
 
 /// Gives one reference back and frees the cell with the last.
@@ -227,13 +260,21 @@ unsafe fn discard<F: Future, S: Schedule, M: Meta>(header: NonNull<Header>, cell
 ///
 /// The caller owns the reference and does not use the cell through it any more.
 pub(super) unsafe fn release(header: NonNull<Header>) {
-    // SAFETY: the caller's reference keeps the cell for the first call; `true` says that it was the
-    // last, so nobody else can reach the cell.
+    // SAFETY: the caller's reference keeps the cell; `true` says that it was the last, so nobody else can
+    // reach it.
     unsafe {
-        let head = header.as_ref();
-        if head.state.release() {
-            // What it inherited is a user's, and may be dropped with it.
-            drop_caught(|| (head.vtable.dealloc)(header));
+        if header.as_ref().state.release() {
+            free(header);
         }
     }
+}
+
+/// # Safety
+///
+/// The last reference to this cell was given back.
+#[inline(never)]
+unsafe fn free(header: NonNull<Header>) {
+    // What it inherited is a user's, and may be dropped with it.
+    // SAFETY: the caller's.
+    drop_caught(|| unsafe { (header.as_ref().vtable.dealloc)(header) });
 }

@@ -186,6 +186,7 @@ impl<S: Schedule> Spawn<'_, S> {
     /// `future` is polled and dropped only where its type allows: it is `Send`, or the scheduler
     /// keeps the `Runnable` on this thread. The same for the output and the `JoinHandle`. What the
     /// future borrows outlives the task.
+    #[inline]
     pub unsafe fn create<F: Future>(self, future: F) -> (Option<Runnable>, JoinHandle<F::Output>) {
         let Self { scheduler, registry, home, given, location } = self;
         let context = context::capture();
@@ -201,7 +202,7 @@ impl<S: Schedule> Spawn<'_, S> {
         unsafe {
             let listed = registry.insert(home, header);
             // It has its id now, and nobody but its owners-to-be has a waker of it yet.
-            if let Some(place) = header.as_ref().span().filter(|_| wanted) {
+            if let Some(place) = wanted.then(|| header.as_ref().span()).flatten() {
                 let name = header.as_ref().name();
                 let id = header.as_ref().id.number();
                 place.fill(&New { kind: S::KIND, name, id, size: size_of::<F>(), location });

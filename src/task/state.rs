@@ -113,6 +113,7 @@ impl State {
     }
 
     /// The registry shard that holds the task.
+    #[inline]
     pub fn home(&self) -> u16 {
         // Relaxed: these bits change only while the task is its spawner's alone.
         (self.0.load(Relaxed) >> HOME_SHIFT) as u16
@@ -191,6 +192,7 @@ impl State {
     }
 
     /// Whether the output is stored.
+    #[inline]
     pub fn is_complete(&self) -> bool {
         // Acquire: pairs with the Release in `complete`.
         self.0.load(Acquire) & COMPLETE != 0
@@ -224,12 +226,14 @@ impl State {
     }
 
     /// For the `JoinHandle`: whether it has a waker in the slot now.
+    #[inline]
     pub fn has_join_waker(&self) -> bool {
         // Relaxed: only the handle, which asks, changes this bit.
         self.0.load(Relaxed) & JOIN_WAKER != 0
     }
 
     /// For the `JoinHandle`: hands the waker that it stored to the completer.
+    #[inline]
     pub fn publish_join_waker(&self) -> JoinSlot {
         // Release: pairs with the Acquire in `complete`. Who is told `Complete` looks again, with Acquire.
         JoinSlot::of(self.0.fetch_or(JOIN_WAKER, Release))
@@ -243,6 +247,7 @@ impl State {
 
     /// For the `JoinHandle`: the common end, before anything else happened to the task. Gives the
     /// handle's reference back too. `false`: nothing was done, call [`detach`](Self::detach).
+    #[inline]
     pub fn detach_new(&self) -> bool {
         // Relaxed: no bit of the home changes; the exchange decides.
         let home = self.0.load(Relaxed) & (u64::MAX << HOME_SHIFT);
