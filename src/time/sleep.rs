@@ -53,7 +53,7 @@ pin_project! {
 /// # });
 /// ```
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep::new(Instant::after(duration))
+    Sleep::at(Moment::from(Instant::now().into_std()).after(duration))
 }
 
 /// Waits until `deadline`. As [`sleep`].
@@ -63,8 +63,28 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 
 impl Sleep {
     pub(super) fn new(deadline: Instant) -> Self {
+        Self::at(deadline.into_std().into())
+    }
+
+    /// Without a deadline, until it is [started](Self::start).
+    pub(super) fn unset() -> Self {
+        Self::at(Moment::ORIGIN)
+    }
+
+    fn at(deadline: Moment) -> Self {
         // The tick is computed with the clock of the runtime that polls first.
-        Self { deadline: deadline.into_std().into(), entry: Entry::new(UNSET) }
+        Self { deadline, entry: Entry::new(UNSET) }
+    }
+
+    /// Sets one that was not polled yet, from now on: with one look at the clock.
+    pub(super) fn start(self: Pin<&mut Self>, duration: Duration) {
+        let this = self.project();
+        scheduler::with_runtime(|runtime| {
+            let runtime = or_outside(runtime);
+            let now = now(runtime);
+            *this.deadline = now.after(duration);
+            runtime.reset_timer(this.entry, tick(runtime, now, *this.deadline));
+        });
     }
 
     /// When it ends: to the nanosecond, if that is within 292 years.
@@ -88,7 +108,7 @@ impl Sleep {
         }
         scheduler::with_runtime(|runtime| {
             let runtime = or_outside(runtime);
-            runtime.reset_timer(this.entry, tick(runtime, deadline));
+            runtime.reset_timer(this.entry, tick(runtime, now(runtime), *this.deadline));
         });
     }
 
@@ -98,7 +118,7 @@ impl Sleep {
         scheduler::with_runtime(|runtime| {
             let runtime = or_outside(runtime);
             if this.entry.when() == UNSET {
-                let when = tick(runtime, Instant::from_std((*this.deadline).into()));
+                let when = tick(runtime, now(runtime), *this.deadline);
                 runtime.reset_timer(this.entry.as_mut(), when);
             }
             runtime.poll_timer(this.entry, cx.waker())
@@ -117,9 +137,12 @@ fn or_outside(runtime: Option<&Arc<Shared>>) -> &Arc<Shared> {
     }
 }
 
-fn tick(runtime: &Arc<Shared>, deadline: Instant) -> u64 {
-    let clock = runtime.driver.clock();
-    clock.deadline_tick(clock.now(), deadline.into_std()).min(UNSET - 1)
+fn now(runtime: &Shared) -> Moment {
+    runtime.driver.clock().now().into()
+}
+
+fn tick(runtime: &Shared, now: Moment, deadline: Moment) -> u64 {
+    runtime.driver.clock().deadline_tick(now, deadline).min(UNSET - 1)
 }
 
 impl Future for Sleep {

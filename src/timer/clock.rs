@@ -13,7 +13,7 @@
 //! ([`Timers::expire`](super::Timers::expire) for each); the scheduler does so, and advances by itself
 //! when every worker is idle ([`Timers::earliest`](super::Timers::earliest)).
 
-use super::tick;
+use super::tick::{self, Moment};
 use crate::primitive::Mutex;
 use crate::primitive::atomic::{AtomicBool, Ordering::Relaxed};
 use crate::primitive::clock;
@@ -89,28 +89,33 @@ impl Clock {
     pub fn now_tick(&self) -> u64 {
         // Relaxed: see `now`.
         match self.is_virtual.load(Relaxed) {
-            false => tick::at_or_before(self.now()),
+            false => tick::at_or_before(self.now().into()),
             true => {
                 let time = self.time.lock();
-                tick::at_or_before(time.shown.now()).max(time.reached)
+                tick::at_or_before(time.shown.now().into()).max(time.reached)
             }
         }
     }
 
     /// The tick at which a timer that starts at `now` and ends at `deadline` fires: one that every wheel has
     /// reached, if that has passed.
-    pub fn deadline_tick(&self, now: Instant, deadline: Instant) -> u64 {
+    #[inline]
+    pub fn deadline_tick(&self, now: Moment, deadline: Moment) -> u64 {
         if deadline <= now {
             return 0;
         }
         // Relaxed: see `now`.
         if self.is_virtual.load(Relaxed) {
-            if let Some(tick) = self.time.lock().stop_at(deadline) {
+            if let Some(tick) = self.stop_at(deadline) {
                 return tick;
             }
         }
-        let duration = tick::count(deadline.saturating_duration_since(now));
-        tick::coalesce(tick::at_or_after(deadline), duration)
+        tick::coalesce(tick::at_or_after(deadline), deadline.ticks_since(now))
+    }
+
+    #[cold]
+    fn stop_at(&self, deadline: Moment) -> Option<u64> {
+        self.time.lock().stop_at(deadline.into())
     }
 
     /// How long it is from now to the beginning of `tick`: what a thread may sleep.
@@ -165,7 +170,7 @@ impl Clock {
         let mut time = self.time.lock();
         let Shown::Paused(at) = time.shown else { return false };
         let at = later(at, by);
-        time.move_to(at, tick::at_or_before(at));
+        time.move_to(at, tick::at_or_before(at.into()));
         // Where all deadlines of the next tick have passed, so has the tick.
         while let Some((&tick, _)) = time.deadlines.first_key_value().filter(|next| *next.1 <= at) {
             time.move_to(at, tick);
@@ -192,7 +197,7 @@ impl Virtual {
     /// The tick of a deadline that has not passed. `None`: the clock runs.
     fn stop_at(&mut self, deadline: Instant) -> Option<u64> {
         let Shown::Paused(_) = self.shown else { return None };
-        let tick = tick::at_or_after(deadline).max(self.reached + 1);
+        let tick = tick::at_or_after(deadline.into()).max(self.reached + 1);
         let last = self.deadlines.entry(tick).or_insert(deadline);
         *last = deadline.max(*last);
         Some(tick)
@@ -258,7 +263,7 @@ mod tests {
         assert!(clock.resume() && !clock.resume() && !clock.is_paused());
         let shown = clock.now() - at;
         assert!(shown <= real.elapsed());
-        assert!(clock.until(tick::at_or_after(at + HOUR)).unwrap() > HOUR / 2);
+        assert!(clock.until(tick::at_or_after((at + HOUR).into())).unwrap() > HOUR / 2);
         assert!(clock.pause());
         assert!(clock.now() >= at);
     }
@@ -269,20 +274,21 @@ mod tests {
         clock.pause();
         let start = clock.now();
         let [a, b, c] = [5_000_000, 5_000_100, 7_000_000].map(|n| start + Duration::from_nanos(n));
-        let [first, second, third] = [a, b, c].map(|at| clock.deadline_tick(start, at));
+        let at = |at: Instant| clock.deadline_tick(start.into(), at.into());
+        let [first, second, third] = [a, b, c].map(at);
         assert!(first <= second && second < third);
         assert!(clock.advance_to(first));
         assert!(clock.now() == if first == second { b } else { a });
         assert!(clock.now_tick() >= first);
         // A deadline of a tick that has been reached, but not by the time.
         let next = clock.now() + Duration::from_nanos(1);
-        let tick = clock.deadline_tick(clock.now(), next);
+        let tick = clock.deadline_tick(clock.now().into(), next.into());
         assert!(tick > clock.now_tick());
         assert!(clock.advance_to(tick) && clock.now() >= next);
         // To a deadline exactly: its tick is reached.
         let by = c - clock.now();
         assert!(clock.advance(by) && clock.now() == c && clock.now_tick() >= third);
-        assert_eq!(clock.deadline_tick(c, c), 0, "it has passed");
+        assert_eq!(clock.deadline_tick(c.into(), c.into()), 0, "it has passed");
         assert!(clock.resume() && clock.now() >= c);
     }
 
@@ -292,9 +298,10 @@ mod tests {
         clock.pause();
         for _ in 0..1000 {
             let now = clock.now();
-            assert!(clock.advance_to(clock.deadline_tick(now, now + Duration::from_nanos(1))));
+            let next = now + Duration::from_nanos(1);
+            assert!(clock.advance_to(clock.deadline_tick(now.into(), next.into())));
             assert!(clock.now() > now);
-            assert!(clock.now_tick() - tick::at_or_before(clock.now()) <= 1);
+            assert!(clock.now_tick() - tick::at_or_before(clock.now().into()) <= 1);
         }
     }
 
@@ -312,10 +319,10 @@ mod tests {
     fn a_deadline_is_never_early_and_late_by_a_thousandth() {
         let clock = Clock::new();
         let now = clock.now();
-        assert_eq!(clock.deadline_tick(now, now), 0, "it has passed");
+        assert_eq!(clock.deadline_tick(now.into(), now.into()), 0, "it has passed");
         for micros in [1, 1000, 99_999, 200_001, 1_000_003, 60_000_000, 3_600_000_000] {
             let duration = Duration::from_micros(micros);
-            let fires = tick::begin(clock.deadline_tick(now, now + duration));
+            let fires = tick::begin(clock.deadline_tick(now.into(), (now + duration).into()));
             assert!(fires >= now + duration);
             let late = fires - (now + duration);
             let most = duration / 1024;

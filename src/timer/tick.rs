@@ -28,16 +28,17 @@ const COALESCE_SHIFT: u32 = 10;
 /// more than a minute do not save wake-ups that anybody would notice.
 const MOST_SLACK: u64 = 1 << 11;
 
-/// The first tick that begins at or after `instant`: where a deadline belongs.
-pub fn at_or_after(instant: Instant) -> u64 {
-    // Both saturate; LAST stands for everything too far away.
-    let nanos = nanos(instant.saturating_duration_since(clock::origin()));
-    (nanos.saturating_add((1 << TICK_SHIFT) - 1) >> TICK_SHIFT).min(LAST)
+/// The first tick that begins at or after `moment`: where a deadline belongs.
+#[inline]
+pub fn at_or_after(moment: Moment) -> u64 {
+    // LAST stands for everything too far away.
+    (moment.after_origin().saturating_add((1 << TICK_SHIFT) - 1) >> TICK_SHIFT).min(LAST)
 }
 
-/// The tick that `instant` is in: what a clock shows.
-pub fn at_or_before(instant: Instant) -> u64 {
-    nanos(instant.saturating_duration_since(clock::origin())) >> TICK_SHIFT
+/// The tick that `moment` is in: what a clock shows.
+#[inline]
+pub fn at_or_before(moment: Moment) -> u64 {
+    moment.after_origin() >> TICK_SHIFT
 }
 
 /// The instant at which `tick` begins.
@@ -50,10 +51,32 @@ pub fn begin(tick: u64) -> Instant {
 
 /// An instant in eight bytes instead of sixteen: the nanoseconds from the origin, which may be after it. Those more
 /// than 292 years away become the last that it can express.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(i64);
 
+impl Moment {
+    /// What moments and ticks count from.
+    pub const ORIGIN: Self = Self(0);
+
+    /// This moment and `duration`, or the last one that can be expressed.
+    #[inline]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add_unsigned(nanos(duration)))
+    }
+
+    /// Whole ticks from `earlier` to this, rounded down; 0 if that is later.
+    #[inline]
+    pub fn ticks_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0).max(0).unsigned_abs() >> TICK_SHIFT
+    }
+
+    fn after_origin(self) -> u64 {
+        self.0.max(0).unsigned_abs()
+    }
+}
+
 impl From<Instant> for Moment {
+    #[inline]
     fn from(instant: Instant) -> Self {
         let origin = clock::origin();
         let whole = |duration| i64::try_from(nanos(duration)).unwrap_or(i64::MAX);
@@ -132,12 +155,12 @@ mod tests {
         for _ in 0..10_000 {
             let nanos = rng.next() >> (rng.below(50) + 3);
             let instant = clock::origin() + Duration::from_nanos(nanos);
-            let (up, down) = (at_or_after(instant), at_or_before(instant));
+            let (up, down) = (at_or_after(instant.into()), at_or_before(instant.into()));
             assert!(begin(up) >= instant && begin(up) - instant < TICK, "{nanos}");
             assert!(begin(down) <= instant && instant - begin(down) < TICK, "{nanos}");
             // The clock shows the tick of a deadline only once the deadline has been reached.
             assert!(up - down <= 1);
-            assert_eq!(at_or_before(begin(up)), up);
+            assert_eq!(at_or_before(begin(up).into()), up);
         }
     }
 
@@ -145,10 +168,10 @@ mod tests {
     fn the_far_past_and_future_saturate() {
         let origin = clock::origin();
         if let Some(before) = origin.checked_sub(Duration::from_nanos(1)) {
-            assert_eq!((at_or_after(before), at_or_before(before)), (0, 0));
+            assert_eq!((at_or_after(before.into()), at_or_before(before.into())), (0, 0));
         }
         if let Some(far) = origin.checked_add(Duration::from_secs(u64::MAX >> 2)) {
-            assert_eq!(at_or_after(far), LAST);
+            assert_eq!(at_or_after(far.into()), LAST);
         }
         assert_eq!(count(Duration::MAX), u64::MAX >> TICK_SHIFT);
         assert!(begin(u64::MAX) > origin + Duration::from_secs(86_400));
