@@ -16,7 +16,8 @@ use driver::{Filter, RUNTIMES, build, digits, figures, put, ratio, root};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
-/// The cases whose instructions are counted: those that do nothing else than compute.
+/// The cases whose instructions are counted: those that do nothing else than compute, and servers, whose figures are
+/// what is left without the kernel.
 const COUNTED: &[&str] = &[
     "spawn_many_local",
     "spawn_many_remote_idle",
@@ -49,6 +50,11 @@ const COUNTED: &[&str] = &[
     "notify_100k",
     "timeout_ready",
     "timeout_pending",
+    "echo_1",
+    "echo_64",
+    "udp_echo",
+    "http_keep_alive",
+    "http_churn",
 ];
 
 fn main() -> ExitCode {

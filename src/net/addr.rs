@@ -91,13 +91,17 @@ where
             Err(error) => last = Some(error),
         }
     }
-    Err(last
-        .unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the name has no address")))
+    Err(last.unwrap_or_else(no_address))
 }
 
 /// The first address of `host`.
 pub(super) async fn one_of<A: ToSocketAddrs>(host: A) -> io::Result<SocketAddr> {
-    first(host, |address| std::future::ready(Ok(address))).await
+    let lookup = host.lookup();
+    resolve(lookup).await?.next().ok_or_else(no_address)
+}
+
+fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "the name has no address")
 }
 
 /// Where a lookup stands before anything has waited.

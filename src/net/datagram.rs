@@ -19,9 +19,19 @@ pub(super) fn recv<T: StableFd>(io: &T, room: &mut Room) -> io::Result<(usize, (
     Ok((SockRef::from(io).recv(room)?, ()))
 }
 
+/// An address, as programs know it.
+pub(super) trait Address: Sized {
+    /// Makes one of what the system says.
+    fn of(address: &SockAddr) -> io::Result<Self>;
+}
+
 /// Receives a message and its sender's address.
-pub(super) fn recv_from<T: StableFd>(io: &T, room: &mut Room) -> io::Result<(usize, SockAddr)> {
-    SockRef::from(io).recv_from(room)
+pub(super) fn recv_from<T: StableFd, A: Address>(
+    io: &T,
+    room: &mut Room,
+) -> io::Result<(usize, A)> {
+    let (len, address) = SockRef::from(io).recv_from(room)?;
+    Ok((len, A::of(&address)?))
 }
 
 /// As [`recv`]; the message stays.
@@ -30,8 +40,12 @@ pub(super) fn peek<T: StableFd>(io: &T, room: &mut Room) -> io::Result<(usize, (
 }
 
 /// As [`recv_from`]; the message stays.
-pub(super) fn peek_from<T: StableFd>(io: &T, room: &mut Room) -> io::Result<(usize, SockAddr)> {
-    SockRef::from(io).peek_from(room)
+pub(super) fn peek_from<T: StableFd, A: Address>(
+    io: &T,
+    room: &mut Room,
+) -> io::Result<(usize, A)> {
+    let (len, address) = SockRef::from(io).peek_from(room)?;
+    Ok((len, A::of(&address)?))
 }
 
 /// One of the four above: it has initialised as many bytes as it says, from the first on.
@@ -109,10 +123,10 @@ fn into_spare<T, A, B: BufMut>(
     Ok((len, address))
 }
 
-/// The methods of both types: inside an `impl` block. `$address` is the type of addresses, `$convert`
-/// makes one of a `SockAddr`, `$inner` is the type of std.
+/// The methods of both types: inside an `impl` block. `$address` is the type of addresses, `$inner` is the type
+/// of std.
 macro_rules! datagram_methods {
-    ($inner:ty, $address:ty, $convert:path) => {
+    ($inner:ty, $address:ty) => {
         readiness_methods!();
         poll_read_ready!(poll_recv_ready);
         poll_write_ready!(poll_send_ready);
@@ -152,7 +166,7 @@ macro_rules! datagram_methods {
         ///
         /// Those of the operating system.
         pub fn local_addr(&self) -> io::Result<$address> {
-            $convert(&SockRef::from(self).local_addr()?)
+            datagram::Address::of(&SockRef::from(self).local_addr()?)
         }
 
         /// The address it is connected to.
@@ -161,7 +175,7 @@ macro_rules! datagram_methods {
         ///
         /// `NotConnected`, among those of the operating system.
         pub fn peer_addr(&self) -> io::Result<$address> {
-            $convert(&SockRef::from(self).peer_addr()?)
+            datagram::Address::of(&SockRef::from(self).peer_addr()?)
         }
 
         /// Fetches the error that waits to be reported, and clears it.
@@ -275,8 +289,7 @@ macro_rules! datagram_methods {
         ///
         /// When the future is dropped, no message was taken.
         pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, $address)> {
-            let (len, address) = self.0.receive(datagram::recv_from, buf).await?;
-            Ok((len, $convert(&address)?))
+            self.0.receive(datagram::recv_from, buf).await
         }
 
         /// As [`recv_from`](Self::recv_from). The waker of the last call of any polled receive is the
@@ -290,8 +303,7 @@ macro_rules! datagram_methods {
             cx: &mut Context<'_>,
             buf: &mut ReadBuf<'_>,
         ) -> Poll<io::Result<$address>> {
-            let address = ready!(self.0.poll_receive(datagram::recv_from, cx, buf))?;
-            Poll::Ready($convert(&address))
+            self.0.poll_receive(datagram::recv_from, cx, buf)
         }
 
         /// As [`recv_from`](Self::recv_from), without waiting.
@@ -300,8 +312,7 @@ macro_rules! datagram_methods {
         ///
         /// As [`try_recv`](Self::try_recv).
         pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, $address)> {
-            let (len, address) = self.0.try_receive(datagram::recv_from, buf)?;
-            Ok((len, $convert(&address)?))
+            self.0.try_receive(datagram::recv_from, buf)
         }
 
         /// As [`recv_from`](Self::recv_from), into spare room, which need not be initialised.
@@ -314,8 +325,7 @@ macro_rules! datagram_methods {
         ///
         /// When the future is dropped, no message was taken.
         pub async fn recv_buf_from<B: BufMut>(&self, buf: &mut B) -> io::Result<(usize, $address)> {
-            let (len, address) = self.0.receive_buf(datagram::recv_from, buf).await?;
-            Ok((len, $convert(&address)?))
+            self.0.receive_buf(datagram::recv_from, buf).await
         }
 
         /// As [`recv_buf_from`](Self::recv_buf_from), without waiting.
@@ -324,8 +334,7 @@ macro_rules! datagram_methods {
         ///
         /// As [`try_recv`](Self::try_recv).
         pub fn try_recv_buf_from<B: BufMut>(&self, buf: &mut B) -> io::Result<(usize, $address)> {
-            let (len, address) = self.0.try_receive_buf(datagram::recv_from, buf)?;
-            Ok((len, $convert(&address)?))
+            self.0.try_receive_buf(datagram::recv_from, buf)
         }
     };
 }

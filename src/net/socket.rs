@@ -138,7 +138,9 @@ impl<T: StableFd> Socket<T> {
         mut operation: impl FnMut(&T) -> io::Result<R>,
     ) -> io::Result<R> {
         loop {
-            self.registration().readiness(interest).await?;
+            if !self.registration().is_ready(interest) {
+                self.registration().readiness(interest).await?;
+            }
             let unit = poll_fn(budget::poll_proceed).await;
             match self.try_io(interest, &mut operation) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -7,10 +7,10 @@ use super::socket::Socket;
 use super::sys;
 use crate::reactor::{Direction, Interest, Ready};
 use bytes::BufMut;
-use socket2::{Domain, SockRef, Type};
+use socket2::{Domain, SockAddr, SockRef, Type};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::{fmt, future, io};
 use tokio::io::ReadBuf;
 
@@ -34,6 +34,12 @@ use tokio::io::ReadBuf;
 /// # }).unwrap();
 /// ```
 pub struct UdpSocket(Socket<std::net::UdpSocket>);
+
+impl datagram::Address for SocketAddr {
+    fn of(address: &SockAddr) -> io::Result<Self> {
+        addr::ip(address)
+    }
+}
 
 impl UdpSocket {
     /// A socket bound to `addr`; of several addresses, to the first that works.
@@ -65,7 +71,7 @@ impl UdpSocket {
         addr::first(addr, |addr| future::ready(self.0.io().connect(addr))).await
     }
 
-    datagram_methods!(std::net::UdpSocket, SocketAddr, addr::ip);
+    datagram_methods!(std::net::UdpSocket, SocketAddr);
 
     /// Sends a message to `addr`; of several addresses, to the first.
     ///
@@ -148,8 +154,7 @@ impl UdpSocket {
     ///
     /// Dropping the future loses nothing.
     pub async fn peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let (len, address) = self.0.receive(datagram::peek_from, buf).await?;
-        Ok((len, addr::ip(&address)?))
+        self.0.receive(datagram::peek_from, buf).await
     }
 
     /// As [`peek_from`](Self::peek_from). The waker of the last call of any polled receive is the
@@ -163,8 +168,7 @@ impl UdpSocket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<SocketAddr>> {
-        let address = ready!(self.0.poll_receive(datagram::peek_from, cx, buf))?;
-        Poll::Ready(addr::ip(&address))
+        self.0.poll_receive(datagram::peek_from, cx, buf)
     }
 
     /// As [`peek_from`](Self::peek_from), without waiting.
@@ -173,8 +177,7 @@ impl UdpSocket {
     ///
     /// As [`try_recv`](Self::try_recv).
     pub fn try_peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        let (len, address) = self.0.try_receive(datagram::peek_from, buf)?;
-        Ok((len, addr::ip(&address)?))
+        self.0.try_receive(datagram::peek_from, buf)
     }
 
     /// The sender of the next message, which stays.

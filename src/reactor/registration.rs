@@ -149,6 +149,13 @@ impl Registration {
         result
     }
 
+    /// Whether there is readiness for `interest`, and the runtime is not shut down: no reason to wait.
+    #[inline]
+    pub(crate) fn is_ready(&self, interest: Interest) -> bool {
+        let settled = self.source().word().load().settled(interest.mask());
+        matches!(settled, Some(Wait::Ready(_)))
+    }
+
     /// Waits for `interest`. Any number of tasks may wait.
     ///
     /// # Errors
@@ -185,13 +192,17 @@ impl Registration {
         }
     }
 
+    #[inline]
     fn poll_slot(
         &self,
         direction: Direction,
         seen: Option<ReadyEvent>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<ReadyEvent>> {
-        self.settle(self.source().poll_slot(direction, seen, cx), direction.mask())
+        match self.source().poll_slot(direction, seen, cx) {
+            Wait::Ready(event) => Poll::Ready(Ok(event)),
+            wait => self.settle(wait, direction.mask()),
+        }
     }
 
     /// What a wait for `mask` comes to for the caller. Before it answers `Pending` it sees to it

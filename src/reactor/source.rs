@@ -259,6 +259,7 @@ impl Source {
     /// Waits in the slot of `direction`, in the place of whoever waited there before.
     ///
     /// `seen`, if given, proved to be nothing and is cleared, unless there has been an event since.
+    #[inline]
     pub fn poll_slot(
         &self,
         direction: Direction,
@@ -266,12 +267,21 @@ impl Source {
         cx: &mut Context<'_>,
     ) -> Wait {
         let now = self.word.load();
-        if seen.is_none() {
-            match now.settled(direction.mask()) {
-                Some(wait) => return wait,
-                None if self.is_waiting(now, direction, cx.waker()) => return Wait::Pending(now),
-                None => {}
-            }
+        match now.settled(direction.mask()) {
+            Some(wait) if seen.is_none() => wait,
+            _ => self.wait_in_slot(now, direction, seen, cx),
+        }
+    }
+
+    fn wait_in_slot(
+        &self,
+        now: Snapshot,
+        direction: Direction,
+        seen: Option<ReadyEvent>,
+        cx: &mut Context<'_>,
+    ) -> Wait {
+        if seen.is_none() && self.is_waiting(now, direction, cx.waker()) {
+            return Wait::Pending(now);
         }
         // Cloned before the lock and dropped after it: both may run code of the user.
         let waker = cx.waker().clone();
@@ -351,7 +361,8 @@ impl Default for Source {
 
 impl Snapshot {
     /// The end of a wait for `mask`, if it is there.
-    fn settled(self, mask: Ready) -> Option<Wait> {
+    #[inline]
+    pub(super) fn settled(self, mask: Ready) -> Option<Wait> {
         let event = self.event(mask);
         if self.is_shut_down() {
             Some(Wait::ShutDown)

@@ -9,6 +9,10 @@
 //! and for what is large or aligned to more than a pointer, it is the global allocator as ever. Off in models and
 //! storms, and in builds with `--cfg sanitized`: a kept block would hide from those that watch memory that
 //! somebody uses it after its end.
+//!
+//! Rejected: giving another worker's blocks back to it, under the lock of its home, and giving them to the global
+//! allocator 64 at a time, so that its locks are taken in a row (100,000 sleeps: 6 % less CPU; 10,000, spawns from
+//! outside, crowds that wait for a lock or a queue: nothing).
 
 use crate::primitive::{Stays, in_model, in_storm, local};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};

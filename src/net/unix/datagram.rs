@@ -11,12 +11,12 @@ use crate::net::sys;
 use crate::reactor::{Direction, Interest, Ready};
 use crate::time::sleep;
 use bytes::BufMut;
-use socket2::{Domain, SockRef, Type};
+use socket2::{Domain, SockAddr, SockRef, Type};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net;
 use std::path::Path;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use std::{fmt, io};
 use tokio::io::ReadBuf;
@@ -42,6 +42,12 @@ pub struct UnixDatagram(Socket<net::UnixDatagram>);
 /// Between two tries to send to a socket that has no room: the first, and the longest. Readiness says nothing of
 /// another socket; a try that fails even makes one's own ready, so waiting for that would use a whole CPU.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(32));
+
+impl datagram::Address for SocketAddr {
+    fn of(address: &SockAddr) -> io::Result<Self> {
+        Self::new(address)
+    }
+}
 
 impl UnixDatagram {
     /// A socket at `path`; a path that begins with a zero byte is a name outside the file system.
@@ -98,7 +104,7 @@ impl UnixDatagram {
         SockRef::from(self).connect(&address(path)?)
     }
 
-    datagram_methods!(net::UnixDatagram, SocketAddr, SocketAddr::new);
+    datagram_methods!(net::UnixDatagram, SocketAddr);
 
     /// Sends a message to the socket at `target`. While that has no room it is tried again and again, at most 32 ms
     /// later than there could be some: the system tells only a socket that is [connected](Self::connect).
