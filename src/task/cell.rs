@@ -72,7 +72,9 @@ pub(super) struct About {
 /// Why there is no output.
 pub(super) enum Reason {
     Cancelled,
-    Panic(Box<dyn Any + Send>),
+    /// The payload, in a box of its own: so the output of a task that has none is two words, and not three, of
+    /// every cell.
+    Panic(Box<Box<dyn Any + Send>>),
 }
 
 /// What a task was given besides its future; costs nothing where there is nothing.

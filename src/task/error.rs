@@ -61,7 +61,7 @@ impl JoinError {
     /// `self`, if the task was cancelled.
     pub fn try_into_panic(self) -> Result<Box<dyn Any + Send + 'static>, Self> {
         match self.reason {
-            Reason::Panic(payload) => Ok(payload),
+            Reason::Panic(payload) => Ok(*payload),
             Reason::Cancelled => Err(self),
         }
     }
@@ -73,7 +73,7 @@ impl JoinError {
 
     fn message(&self) -> Option<&str> {
         match &self.reason {
-            Reason::Panic(payload) => panics::message(&**payload),
+            Reason::Panic(payload) => panics::message(&***payload),
             Reason::Cancelled => None,
         }
     }

@@ -50,7 +50,7 @@ pub(super) unsafe fn run<F: Future, S: Schedule, M: Meta>(header: NonNull<Header
     };
     if let Err(Reason::Panic(payload)) = &output {
         let policy = cell.meta().given().and_then(|given| given.on_panic);
-        let message = panics::message(&**payload).unwrap_or_default();
+        let message = panics::message(&***payload).unwrap_or_default();
         // SAFETY: the executor's reference keeps it until `complete`.
         cell.scheduler().panicked(&unsafe { TaskInfo::of(header) }, message, policy);
     }
@@ -123,7 +123,7 @@ unsafe fn panicked<F: Future, S: Schedule, M: Meta>(
     result: Poll<F::Output>,
     payload: Box<dyn Any + Send>,
 ) -> Reason {
-    let reason = Reason::Panic(payload);
+    let reason = Reason::Panic(Box::new(payload));
     let Poll::Ready(output) = result else {
         // SAFETY: the caller's.
         let Some(later) = (unsafe { drop_future(header, cell) }) else { return reason };
@@ -189,7 +189,7 @@ fn in_task<F: Future, S: Schedule, M: Meta>(
 
 /// Runs user code that must not unwind into ours. Gives the panic, if there was one.
 fn drop_caught(f: impl FnOnce()) -> Option<Reason> {
-    catch_unwind(AssertUnwindSafe(f)).err().map(Reason::Panic)
+    catch_unwind(AssertUnwindSafe(f)).err().map(|payload| Reason::Panic(Box::new(payload)))
 }
 
 /// Moves the output into the `Poll<Result<F::Output, JoinError>>` behind `into`.
@@ -249,7 +249,7 @@ unsafe fn discard_reason<F: Future, S: Schedule, M: Meta>(
     if let Reason::Panic(payload) = &reason {
         explore::panic_lost();
         // SAFETY: the caller's.
-        drop_caught(|| panics::report(&unsafe { TaskInfo::of(header) }, &**payload));
+        drop_caught(|| panics::report(&unsafe { TaskInfo::of(header) }, &***payload));
     }
     drop_caught(|| in_task(header, cell, || drop(reason)));
 }
