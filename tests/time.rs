@@ -137,6 +137,19 @@ fn timeouts() {
 }
 
 #[test]
+fn no_limit_leaves_a_paused_clock_usable() {
+    for runtime in paused() {
+        runtime.block_on(async {
+            assert!(timeout(Duration::MAX, pending::<()>()).await.is_err());
+            sleep(Duration::MAX).await;
+            let start = Instant::now();
+            sleep(Duration::from_secs(1)).await;
+            assert_eq!(start.elapsed(), Duration::from_secs(1));
+        });
+    }
+}
+
+#[test]
 fn a_sleep_can_be_reset_before_and_after_its_end() {
     for runtime in paused() {
         runtime.block_on(async {

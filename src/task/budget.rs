@@ -47,7 +47,7 @@ struct Budget {
     since: Cell<Option<Instant>>,
     /// The task whose poll this is; it lives until the poll ends.
     task: Cell<Option<NonNull<Header>>>,
-    /// For `random_below`. It lives here so that there is no third thread-local.
+    /// For `random_below`. It lives here so that it needs no thread-local of its own.
     rng: Rng,
     /// What is inherited here; the rule stands in `context.rs`.
     context: Cell<*const Inherited>,

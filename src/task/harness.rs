@@ -111,7 +111,7 @@ unsafe fn poll<F: Future, S: Schedule, M: Meta>(
 }
 
 /// A poll has panicked, or the drop of a future that gave its output. Drops what is left of the two, and gives the
-/// last panic: one in a drop takes the place of what was before, as a panic in the last line would.
+/// panic: one in the future's drop takes the place of what was before, as a panic in its last line would.
 ///
 /// # Safety
 ///

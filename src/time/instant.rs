@@ -2,6 +2,7 @@
 
 use crate::primitive::clock;
 use crate::scheduler;
+use crate::timer::tick::THIRTY_YEARS;
 use std::ops::{Add, AddAssign, Sub, SubAssign};
 use std::time::Duration;
 use std::{fmt, time};
@@ -30,7 +31,7 @@ impl Instant {
 
     /// About thirty years from now: what stands for an instant that the clock cannot express.
     pub(super) fn far_future() -> Self {
-        Self::now() + Duration::from_secs(86_400 * 365 * 30)
+        Self::now() + THIRTY_YEARS
     }
 
     /// `now + duration`, or far in the future where that cannot be expressed.

@@ -66,25 +66,19 @@ impl Sleep {
         Self::at(deadline.into_std().into())
     }
 
-    /// Without a deadline, until it is [started](Self::start).
-    pub(super) fn unset() -> Self {
-        Self::at(Moment::ORIGIN)
-    }
-
     fn at(deadline: Moment) -> Self {
         // The tick is computed with the clock of the runtime that polls first.
         Self { deadline, entry: Entry::new(UNSET) }
     }
 
-    /// Sets one that was not polled yet, from now on: with one look at the clock.
-    pub(super) fn start(self: Pin<&mut Self>, duration: Duration) {
-        let this = self.project();
+    /// One that begins now, and is about to be polled here: it costs one look at the clock, not two.
+    pub(super) fn started(duration: Duration) -> Self {
         scheduler::with_runtime(|runtime| {
             let runtime = or_outside(runtime);
             let now = now(runtime);
-            *this.deadline = now.after(duration);
-            runtime.reset_timer(this.entry, tick(runtime, now, *this.deadline));
-        });
+            let deadline = now.after(duration);
+            Self { deadline, entry: Entry::new(tick(runtime, now, deadline)) }
+        })
     }
 
     /// When it ends: to the nanosecond, if that is within 292 years.

@@ -92,11 +92,8 @@ impl<F: Future> Future for Timeout<F> {
             return Poll::Ready(Ok(output));
         }
         if let LimitProjection::After { duration } = this.limit.as_mut().project() {
-            let duration = *duration;
-            this.limit.set(Limit::At { sleep: Sleep::unset() });
-            if let LimitProjection::At { sleep } = this.limit.as_mut().project() {
-                sleep.start(duration);
-            }
+            let sleep = Sleep::started(*duration);
+            this.limit.set(Limit::At { sleep });
         }
         let LimitProjection::At { sleep } = this.limit.project() else { unreachable!("set above") };
         budget::for_limit(had_budget, || sleep.poll(cx)).map(|()| Err(Elapsed(())))

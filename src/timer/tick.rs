@@ -24,6 +24,9 @@ pub const LAST: u64 = (1 << 48) - 1;
 /// 67 ms keep the resolution of a tick. tokio rounds everything to 1 ms.
 const COALESCE_SHIFT: u32 = 10;
 
+/// What stands for a time that cannot be expressed.
+pub const THIRTY_YEARS: Duration = Duration::from_secs(30 * 365 * 86_400);
+
 /// Nor by more than this, 67 ms: what is to be done at midnight is not to be done a minute later, and timers of
 /// more than a minute do not save wake-ups that anybody would notice.
 const MOST_SLACK: u64 = 1 << 11;
@@ -46,7 +49,7 @@ pub fn begin(tick: u64) -> Instant {
     let origin = clock::origin();
     let distance = Duration::from_nanos(tick.min(LAST) << TICK_SHIFT);
     // An `Instant` that cannot hold it is 30 years away instead, as tokio has it.
-    origin.checked_add(distance).unwrap_or(origin + Duration::from_secs(30 * 365 * 86_400))
+    origin.checked_add(distance).unwrap_or(origin + THIRTY_YEARS)
 }
 
 /// An instant in eight bytes instead of sixteen: the nanoseconds from the origin, which may be after it. Those more
@@ -55,13 +58,11 @@ pub fn begin(tick: u64) -> Instant {
 pub struct Moment(i64);
 
 impl Moment {
-    /// What moments and ticks count from.
-    pub const ORIGIN: Self = Self(0);
-
-    /// This moment and `duration`, or the last one that can be expressed.
+    /// This moment and `duration`; 30 years later, as tokio has it, where that cannot be expressed.
     #[inline]
     pub fn after(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add_unsigned(nanos(duration)))
+        let sum = self.0.checked_add_unsigned(nanos(duration));
+        Self(sum.unwrap_or_else(|| self.0.saturating_add_unsigned(nanos(THIRTY_YEARS))))
     }
 
     /// Whole ticks from `earlier` to this, rounded down; 0 if that is later.
@@ -142,6 +143,8 @@ mod tests {
                 assert_eq!(Instant::from(Moment::from(before)), before);
             }
         }
+        assert_eq!(Moment(0).after(Duration::MAX), Moment::from(origin + THIRTY_YEARS));
+        assert_eq!(Moment(i64::MAX).after(Duration::MAX), Moment(i64::MAX));
         // What it cannot express is far away still.
         if let Some(beyond) = origin.checked_add(Duration::from_secs(300 * 366 * 86_400)) {
             let last = Instant::from(Moment::from(beyond));
