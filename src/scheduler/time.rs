@@ -97,6 +97,14 @@ impl Shared {
         ClockHold(counts.then_some(self))
     }
 
+    /// A worker has come, whose root is about to be polled without having been woken: whoever is about to move the clock
+    /// sees that, or has moved it before. As above, whether or not it is paused yet.
+    pub(super) fn has_come(&self) {
+        if !in_model() || self.driver.clock().is_paused() {
+            self.holding_clock.lock().ever += 1;
+        }
+    }
+
     /// With every worker asleep and the clock paused, nothing happens any more until the clock reaches
     /// the next timer: moves it there. The caller, which was asleep, is then awake and fires what is due.
     ///
@@ -120,6 +128,8 @@ impl Shared {
                 return Err(asleep);
             }
             let holding = self.holding_clock.lock();
+            // Before the second look: what is set after it is somebody's who has come since.
+            let next = self.driver.timers.earliest();
             let quiet = holding.now == 0 && !self.has_work() && self.all_asleep();
             let quiet = quiet && !self.doom.is_a_root_woken();
             if self.steps(&holding) != steps {
@@ -129,7 +139,7 @@ impl Shared {
             if !quiet {
                 return Err(asleep);
             }
-            return match self.driver.timers.earliest() {
+            return match next {
                 Some(next) if self.driver.clock().advance_to(next) => Ok(self.idle.wake(asleep)),
                 _ => Err(asleep),
             };
@@ -154,8 +164,8 @@ impl Shared {
             && owned.all(|(_, slot)| !slot.parker.has_token())
     }
 
-    /// Counts polls of tasks, wake-ups, without which no worker polls a root, and what has held the clock, as the polls
-    /// of other roots do.
+    /// Counts polls of tasks, wake-ups, without which no worker polls a root but for the first time, workers that have
+    /// come, and what has held the clock, as the polls of other roots do.
     fn steps(&self, holding: &Holding) -> u64 {
         let counters = self.slots.iter().map(|slot| &slot.counters);
         let steps = counters.map(|counters| counters.polls.get() + counters.unparks.get());

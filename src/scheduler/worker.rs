@@ -217,6 +217,7 @@ impl Worker {
         }
         // Relaxed: a hint for the paused clock, the monitor and listings.
         self.slot().owned.store(true, Relaxed);
+        self.shared().has_come();
         self.shared().rescue.rounds.bed.someone_awake();
         self.shared().tenders.tend(self.seat, self.shared());
         while root.step(self).is_continue() {
