@@ -30,8 +30,7 @@ pub(super) fn recv_from<T: StableFd, A: Address>(
     io: &T,
     room: &mut Room,
 ) -> io::Result<(usize, A)> {
-    let (len, address) = SockRef::from(io).recv_from(room)?;
-    Ok((len, A::of(&address)?))
+    SockRef::from(io).recv_from(room).and_then(known)
 }
 
 /// As [`recv`]; the message stays.
@@ -44,7 +43,10 @@ pub(super) fn peek_from<T: StableFd, A: Address>(
     io: &T,
     room: &mut Room,
 ) -> io::Result<(usize, A)> {
-    let (len, address) = SockRef::from(io).peek_from(room)?;
+    SockRef::from(io).peek_from(room).and_then(known)
+}
+
+fn known<A: Address>((len, address): (usize, SockAddr)) -> io::Result<(usize, A)> {
     Ok((len, A::of(&address)?))
 }
 

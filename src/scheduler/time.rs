@@ -90,7 +90,7 @@ impl Shared {
     /// As [`hold_clock`](Self::hold_clock), until it is dropped, whether or not the clock is paused yet: for what no
     /// worker has, and what is no job.
     pub(super) fn hold_clock_here(&self) -> ClockHold<'_> {
-        let counts = !in_model() || self.driver.clock().is_paused();
+        let counts = self.may_be_paused();
         if counts {
             self.holding_clock.lock().begin();
         }
@@ -100,9 +100,14 @@ impl Shared {
     /// A worker has come, whose root is about to be polled without having been woken: whoever is about to move the clock
     /// sees that, or has moved it before. As above, whether or not it is paused yet.
     pub(super) fn has_come(&self) {
-        if !in_model() || self.driver.clock().is_paused() {
+        if self.may_be_paused() {
             self.holding_clock.lock().ever += 1;
         }
+    }
+
+    /// Whether the clock is paused, or could be in a moment; a model, which is to explore less, asks for the first alone.
+    fn may_be_paused(&self) -> bool {
+        !in_model() || self.driver.clock().is_paused()
     }
 
     /// With every worker asleep and the clock paused, nothing happens any more until the clock reaches
@@ -116,7 +121,9 @@ impl Shared {
     ///
     /// A worker that announces its sleep and then finds work counts as asleep in between. But then it, or another
     /// that is awake, goes on to poll that work; so two looks with no poll from before the first to after the second
-    /// prove that there is none. The poller is looked at between them: what a poll has made ready, it shows.
+    /// prove that there is none. The poller is looked at between them: what a poll has made ready, it shows. Who
+    /// [comes](Self::has_come) counts as a poll, and comes before the second look or after the move: that is one
+    /// section under the lock.
     pub(super) fn jump(
         &self,
         asleep: Asleep,

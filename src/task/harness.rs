@@ -98,7 +98,7 @@ unsafe fn poll<F: Future, S: Schedule, M: Meta>(
             result = spans::within(cell.meta().span().and_then(Place::get), poll);
             if result.is_ready() && needs_drop::<F>() {
                 budget::lift();
-                // SAFETY: the caller's; this is the only way here on which it is dropped.
+                // SAFETY: the caller's; nobody drops it again: it has given its output.
                 unsafe { cell.drop_future() };
             }
         })

@@ -20,12 +20,12 @@ const TICK_SHIFT: u32 = 15;
 /// case in which "never early" has a limit.
 pub const LAST: u64 = (1 << 48) - 1;
 
+/// What stands for a time that cannot be expressed.
+pub const THIRTY_YEARS: Duration = Duration::from_secs(30 * 365 * 86_400);
+
 /// A duration is rounded by at most `duration >> 10`: 1 s timers share slots of 0.5 ms, those under
 /// 67 ms keep the resolution of a tick. tokio rounds everything to 1 ms.
 const COALESCE_SHIFT: u32 = 10;
-
-/// What stands for a time that cannot be expressed.
-pub const THIRTY_YEARS: Duration = Duration::from_secs(30 * 365 * 86_400);
 
 /// Nor by more than this, 67 ms: what is to be done at midnight is not to be done a minute later, and timers of
 /// more than a minute do not save wake-ups that anybody would notice.
