@@ -29,12 +29,12 @@ pub struct Turn<'a> {
 }
 
 impl Driver {
-    /// A driver for `homes` slots, with a clock that shows real time. `opened` is called when there is
-    /// something to wait for in the poller, from whatever thread that comes.
-    pub fn new(homes: usize, opened: impl Fn() + Send + Sync + 'static) -> Self {
+    /// With a wheel for each of `seats`, `homes` for sources, and a clock that shows real time. `opened` is called when
+    /// there is something to wait for in the poller, from whatever thread that comes.
+    pub fn new(seats: usize, homes: usize, opened: impl Fn() + Send + Sync + 'static) -> Self {
         Self {
             reactor: Reactor::new(homes, opened),
-            timers: Timers::new(homes, Clock::new()),
+            timers: Timers::new(seats, Clock::new()),
             events: TryLock::new(Events::new()),
         }
     }

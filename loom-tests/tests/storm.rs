@@ -30,7 +30,7 @@ const MS: Duration = Duration::from_millis(1);
 /// Threads in `block_on` run tasks, or just wait.
 fn workers(n: usize) -> Runtime {
     let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(n).block_on_runs_tasks(choose(4) != 0).build().unwrap()
+    builder.worker_threads(n).block_on_runs_tasks(true).build().unwrap()
 }
 
 /// Counts what is alive: futures, values.
@@ -461,6 +461,14 @@ fn storm_timers() {
     });
 }
 
+/// A sleep by a paused clock that is not moved past its end.
+async fn nap(n: u32) {
+    let start = time::Instant::now();
+    sleep(n * MS).await;
+    let took = start.elapsed();
+    assert!((n * MS..(n + 1) * MS).contains(&took), "{took:?} for {n} ms");
+}
+
 /// A paused clock moves when all are asleep, with and without a poller, and never past what is on its way.
 #[test]
 fn storm_paused_clock() {
@@ -472,12 +480,6 @@ fn storm_paused_clock() {
         if choose(2) == 0 {
             driver::open(runtime.handle());
         }
-        let nap = async |n: u32| {
-            let start = time::Instant::now();
-            sleep(n * MS).await;
-            let took = start.elapsed();
-            assert!((n * MS..(n + 1) * MS).contains(&took), "{took:?} for {n} ms");
-        };
         let all = runtime.block_on(async {
             let (tx, mut rx) = mpsc::channel(1);
             for n in 1..=3 {
@@ -500,6 +502,30 @@ fn storm_paused_clock() {
             all
         });
         assert_eq!(all, 3 * (1 + 2 + 3));
+    });
+}
+
+/// Threads that come into `block_on` and go, while the last to fall asleep is about to move a paused clock.
+#[test]
+fn storm_paused_clock_vs_guests() {
+    storm("storm_paused_clock_vs_guests", || {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(1 + choose(2) as usize).start_paused(true);
+        let runtime = builder.block_on_runs_tasks(true).build().unwrap();
+        let far = runtime.spawn(async {
+            for _ in 0..30 {
+                nap(3).await;
+            }
+        });
+        let guests: Vec<Thread<()>> = (0..3)
+            .map(|_| {
+                let handle = runtime.handle().clone();
+                thread(move || (0..10).for_each(|_| handle.block_on(nap(1 + choose(2) as u32))))
+            })
+            .collect();
+        runtime.block_on(nap(1));
+        guests.into_iter().for_each(|guest| guest.join().unwrap());
+        runtime.block_on(far).unwrap();
     });
 }
 

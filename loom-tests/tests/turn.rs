@@ -29,7 +29,7 @@ impl Shared {
     fn new() -> Arc<Self> {
         made_apart(|| {
             let (idle, parker) = (Idle::new(1), Parker::new());
-            Arc::new(Self { driver: Driver::new(1, || ()), idle, parker })
+            Arc::new(Self { driver: Driver::new(1, 1, || ()), idle, parker })
         })
     }
 

@@ -11,7 +11,7 @@
 //! [`Builder::block_on_runs_tasks`]: crate::runtime::Builder::block_on_runs_tasks
 
 use super::worker::{Root, Worker};
-use super::{Free, Guests, Shared, current};
+use super::{Shared, current};
 use crate::blocking::Spec;
 use crate::primitive::atomic::{AtomicBool, Ordering::*};
 use crate::primitive::{Arc, clock, deque, explore, thread};
@@ -293,6 +293,37 @@ impl Shared {
         flag.take();
         guest.run_elsewhere("stand-in of a task that blocks", StandIn(flag.clone()));
         Some(Stop(flag))
+    }
+}
+
+/// The guest slots without an owner.
+#[derive(Default)]
+pub(super) struct Guests {
+    /// The lowest is last, and is taken first.
+    pub(super) free: Vec<Free>,
+    /// Likewise, for stand-ins of stuck workers.
+    pub(super) spare: Vec<Free>,
+    /// Threads that would drive the runtime if they could; only a current-thread runtime has any.
+    pub(super) waiting: Vec<thread::Thread>,
+}
+
+/// A guest's slot without an owner, and its deque, if it had an owner before.
+pub(super) type Free = (usize, Option<deque::Worker<Runnable>>);
+
+impl Guests {
+    /// Takes a slot back. The lowest is taken next: few slots are looked at where few are used.
+    fn give_back(&mut self, free: Free, is_spare: bool) {
+        let list = if is_spare { &mut self.spare } else { &mut self.free };
+        let place = list.partition_point(|(seat, _)| *seat > free.0);
+        list.insert(place, free);
+    }
+
+    /// The end of the slots that have an owner, of `slots` in all.
+    fn end(&self, slots: usize) -> usize {
+        // From the highest down, as they stand in the lists.
+        let free = self.spare.iter().chain(&self.free).map(|(seat, _)| *seat);
+        let at_the_end = free.zip((0..slots).rev()).take_while(|(free, seat)| free == seat);
+        slots - at_the_end.count()
     }
 }
 

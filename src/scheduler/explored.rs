@@ -50,7 +50,7 @@ impl Shared {
 
     /// The registry list for a task that no worker spawns.
     pub(super) fn outside_home(&self) -> usize {
-        self.slots.len() + self.explored.get().map_or(0, |engine| engine.home())
+        self.homes + self.explored.get().map_or(0, |engine| engine.home())
     }
 
     /// Runs a closure as a task.

@@ -68,6 +68,7 @@ use crate::task::{
 };
 use crate::util::histogram::Histogram;
 use crate::util::pad::Pad;
+use block_on::{Free, Guests};
 use doom::Doom;
 use flight::Recorder;
 use rescue::Rescuer;
@@ -100,6 +101,8 @@ pub struct Shared {
     in_use: Pad<AtomicUsize>,
     /// How many permanent workers there are: none in a current-thread runtime.
     workers: usize,
+    /// How many seats have lists of their own, of tasks and of sockets; the others share these.
+    homes: usize,
     /// The deques of guest slots without an owner, and who waits for one.
     guests: Mutex<Guests>,
     pub(crate) driver: Driver,
@@ -127,36 +130,6 @@ pub struct Shared {
 // Panics of users are caught where their code is called, and none is called between two steps of ours.
 impl UnwindSafe for Shared {}
 impl RefUnwindSafe for Shared {}
-
-#[derive(Default)]
-struct Guests {
-    /// The lowest is last, and is taken first.
-    free: Vec<Free>,
-    /// Likewise, for stand-ins of stuck workers.
-    spare: Vec<Free>,
-    /// Threads that would drive the runtime if they could; only a current-thread runtime has any.
-    waiting: Vec<thread::Thread>,
-}
-
-/// A guest's slot without an owner, and its deque, if it had an owner before.
-type Free = (usize, Option<deque::Worker<Runnable>>);
-
-impl Guests {
-    /// Takes a slot back. The lowest is taken next: few slots are looked at where few are used.
-    fn give_back(&mut self, free: Free, is_spare: bool) {
-        let list = if is_spare { &mut self.spare } else { &mut self.free };
-        let place = list.partition_point(|(seat, _)| *seat > free.0);
-        list.insert(place, free);
-    }
-
-    /// The end of the slots that have an owner, of `slots` in all.
-    fn end(&self, slots: usize) -> usize {
-        // From the highest down, as they stand in the lists.
-        let free = self.spare.iter().chain(&self.free).map(|(seat, _)| *seat);
-        let at_the_end = free.zip((0..slots).rev()).take_while(|(free, seat)| free == seat);
-        slots - at_the_end.count()
-    }
-}
 
 /// The worker halves of the permanent slots, for the threads that will own them.
 pub(crate) struct Seats(Vec<deque::Worker<Runnable>>);
@@ -188,8 +161,10 @@ impl Shared {
         // A current-thread runtime has one slot: whoever calls `block_on` is its only worker.
         let guests = if workers == 0 { 1 } else { guests() };
         let seats = workers + guests + rescue.spares(workers);
+        // Guests have some too: the lowest seats are taken first.
+        let homes = seats.min(2 * workers.max(1));
         // Tasks spawned by threads that are no workers have one list, those of an engine several.
-        let homes = if explored.get().is_some() { explored::HOMES } else { 1 };
+        let outside = if explored.get().is_some() { explored::HOMES } else { 1 };
         let slots: Box<[_]> = (0..seats).map(|_| Pad(Slot::new(rescue.fences))).collect();
         let deques = slots[..workers].iter().map(|slot| slot.equip()).collect();
         // The queue of a guest is made when one comes; in a model, where that is more to explore, now.
@@ -202,8 +177,9 @@ impl Shared {
             slots,
             in_use: Pad(AtomicUsize::new(workers)),
             workers,
+            homes,
             guests: Mutex::new(Guests { free, spare, waiting: Vec::new() }),
-            driver: Driver::new(seats, Self::turn_wanted(weak.clone())),
+            driver: Driver::new(seats, homes, Self::turn_wanted(weak.clone())),
             pool: pool(weak.clone()),
             pools: Mutex::new(Vec::new()),
             processes: ProcessPools::default(),
@@ -211,7 +187,7 @@ impl Shared {
             tenders: Tenders::new(seats, workers),
             rescue,
             hooks,
-            registry: Registry::new(seats + homes),
+            registry: Registry::new(homes + outside),
             closed: AtomicBool::new(false),
             holding_clock: Mutex::new(time::Holding::default()),
             doom: Doom::new(),
@@ -253,7 +229,7 @@ impl Shared {
     ) -> JoinHandle<F::Output> {
         given.recorded = self.recorded;
         current::worker_of(Arc::as_ptr(self), |worker| {
-            let home = worker.map_or_else(|| self.outside_home(), Worker::seat);
+            let home = worker.map_or_else(|| self.outside_home(), Worker::home);
             let spawn = Spawn {
                 scheduler: Home(Arc::as_ptr(self)),
                 registry: &self.registry,
@@ -506,9 +482,9 @@ impl Shared {
         thread::place() % self.workers.max(1)
     }
 
-    /// Where the calling thread's things belong: its own slot if it is a worker of this runtime.
+    /// With whose things those of the calling thread belong: its own if it is a worker of this runtime.
     pub(crate) fn home(&self) -> usize {
-        current::worker_of(self, |worker| worker.map_or_else(|| self.any_seat(), Worker::seat))
+        current::worker_of(self, |worker| worker.map_or_else(|| self.any_seat(), Worker::home))
     }
 }
 

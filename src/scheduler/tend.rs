@@ -19,12 +19,12 @@
 //! another thread put into its wheel meanwhile. The models are in `loom-tests/tests/tend.rs`.
 
 use crate::primitive::atomic::{AtomicBool, Ordering::*, fence};
-use crate::util::pad::Pad;
 
 /// Which wheels are looked after. All orderings here are the fences'.
 #[derive(Debug)]
 pub struct Tenders {
-    tended: Box<[Pad<AtomicBool>]>,
+    /// Close together: written only when somebody comes, leaves or blocks.
+    tended: Box<[AtomicBool]>,
     /// Timers may be in a wheel that is not tended, and nobody is giving them away.
     orphans: AtomicBool,
 }
@@ -42,7 +42,7 @@ pub trait Wheels {
 impl Tenders {
     /// For `wheels` wheels, of which the first `tended` are looked after.
     pub fn new(wheels: usize, tended: usize) -> Self {
-        let tended = |wheel| Pad(AtomicBool::new(wheel < tended));
+        let tended = |wheel| AtomicBool::new(wheel < tended);
         Self { tended: (0..wheels).map(tended).collect(), orphans: AtomicBool::new(false) }
     }
 

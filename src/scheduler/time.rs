@@ -135,8 +135,6 @@ impl Shared {
                 return Err(asleep);
             }
             let holding = self.holding_clock.lock();
-            // Before the second look: what is set after it is somebody's who has come since.
-            let next = self.driver.timers.earliest();
             let quiet = holding.now == 0 && !self.has_work() && self.all_asleep();
             let quiet = quiet && !self.doom.is_a_root_woken();
             if self.steps(&holding) != steps {
@@ -146,7 +144,7 @@ impl Shared {
             if !quiet {
                 return Err(asleep);
             }
-            return match next {
+            return match self.driver.timers.earliest() {
                 Some(next) if self.driver.clock().advance_to(next) => Ok(self.idle.wake(asleep)),
                 _ => Err(asleep),
             };

@@ -98,6 +98,7 @@ enum Source {
 pub struct Worker {
     runtime: Arc<Shared>,
     seat: usize,
+    home: usize,
     /// That seat's, in `runtime`: found without a detour.
     slot: NonNull<Slot>,
     /// The slot's ring, if there is a flight recorder.
@@ -134,9 +135,11 @@ impl Worker {
         let slot = NonNull::from(&*runtime.slots[seat]);
         let ring = runtime.ring(seat).map(NonNull::from);
         let patience = Patience::new(runtime.hooks.spin);
+        let home = seat % runtime.homes;
         Self {
             runtime,
             seat,
+            home,
             slot,
             ring,
             deque,
@@ -173,6 +176,12 @@ impl Worker {
         self.seat
     }
 
+    /// The number of the lists where its tasks and sockets are.
+    #[inline]
+    pub(crate) fn home(&self) -> usize {
+        self.home
+    }
+
     #[inline]
     fn slot(&self) -> &Slot {
         // SAFETY: the slots never move, and `runtime` keeps them.
@@ -207,7 +216,7 @@ impl Worker {
     /// Runs tasks until `root` says that it is enough, and leaves no task behind.
     pub(super) fn run(&self, root: &mut dyn Root) {
         let abort = AbortOnUnwind::new("a worker's loop");
-        let _keeping = kept::keep(self.seat as u16);
+        let _keeping = kept::keep(self.home as u16);
         let _current = current::set_worker(Some(self));
         self.slot().parker.adopt();
         if self.slot().gate.is_watched() {
@@ -474,7 +483,11 @@ impl Worker {
             if victim == self.seat || self.shared().idle.is_asleep(victim) {
                 continue;
             }
-            let Some(stealer) = slots[victim].stealer() else { continue };
+            // A theft, also in vain, makes the thread known to crossbeam's collector of garbage: a tenth of its start and end.
+            let Some(stealer) = slots[victim].stealer().filter(|stealer| !stealer.is_empty())
+            else {
+                continue;
+            };
             // `Retry` is left to the look before sleeping, which finds the victim's queue not empty, or to who spares it.
             let stolen = stealer.steal_batch_with_limit_and_pop(&self.deque, MAX_BATCH);
             if let Steal::Success(task) = stolen {

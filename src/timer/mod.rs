@@ -113,7 +113,7 @@ impl Timers {
     fn link(&self, entry: Pin<&mut Entry>, waker: Waker, wheel: usize) -> (Polled, Option<Waker>) {
         let entry = entry.into_ref();
         let shard = self.shards[wheel];
-        let mut wheel = shard.lock();
+        let mut wheel = shard.lock_to_insert();
         if wheel.is_closed() {
             drop(wheel);
             entry.disarm();
@@ -178,6 +178,8 @@ impl Timers {
             return false;
         }
         let (source, target) = (self.shards[from], self.shards[to]);
+        // Not with the other's lock held.
+        drop(target.lock_to_insert());
         let mut earlier = false;
         loop {
             // The lower one first, so that two migrations cannot wait for each other.
@@ -228,7 +230,10 @@ impl Timers {
 
 impl Drop for Timers {
     fn drop(&mut self) {
-        self.shutdown();
+        // The last one is closed when all others are empty.
+        if !self.shards.last().is_some_and(|shard| shard.lock().is_closed()) {
+            self.shutdown();
+        }
         shard::give_back(&self.shards);
     }
 }

@@ -17,6 +17,7 @@
 
 use super::entry::Entry;
 use super::tick;
+use crate::primitive::in_storm;
 use crate::util::list::List;
 use std::ptr::NonNull;
 
@@ -53,8 +54,12 @@ pub(super) struct Wheel {
     levels: u8,
     /// Which slots of a level have one.
     occupied: [u64; LEVELS],
-    slots: [List<Entry>; LEVELS * SLOTS],
+    /// None before [`give`](Wheel::give).
+    slots: Slots,
 }
+
+/// The slots of a wheel: 8 KiB.
+pub(super) type Slots = Box<[List<Entry>]>;
 
 impl Wheel {
     pub(super) fn new() -> Self {
@@ -64,7 +69,25 @@ impl Wheel {
             draining: None,
             levels: 0,
             occupied: [0; LEVELS],
-            slots: [const { List::new() }; LEVELS * SLOTS],
+            slots: Slots::default(),
+        }
+    }
+
+    /// Slots for a wheel. A wheel has none of its own: most, those of guests and stand-ins, never have an entry.
+    pub(super) fn new_slots() -> Slots {
+        (0..LEVELS * SLOTS).map(|_| List::new()).collect()
+    }
+
+    /// Whether it has slots. Without them nothing is inserted.
+    #[inline]
+    pub(super) fn has_slots(&self) -> bool {
+        !self.slots.is_empty()
+    }
+
+    /// Gives it slots, if it has none.
+    pub(super) fn give(&mut self, slots: &mut Slots) {
+        if !self.has_slots() {
+            std::mem::swap(&mut self.slots, slots);
         }
     }
 
@@ -76,7 +99,7 @@ impl Wheel {
         self.elapsed
     }
 
-    /// Begins a new life at tick 0.
+    /// Begins a new life at tick 0, with the slots that it has.
     ///
     /// # Panics
     ///
@@ -84,9 +107,17 @@ impl Wheel {
     pub(super) fn reset(&mut self) {
         assert_eq!(self.len, 0, "a wheel with timers cannot start again");
         self.elapsed = 0;
+        if in_storm() {
+            // It goes the same way whatever came before it.
+            self.slots = Slots::default();
+        }
     }
 
     /// Adds an entry for tick `at`, or for the present where that has passed. Gives the tick.
+    ///
+    /// # Panics
+    ///
+    /// If it has no slots.
     ///
     /// # Safety
     ///
