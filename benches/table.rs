@@ -47,6 +47,7 @@ pub const CASES: &[Case] = &[
     Case { name: "timeout_ready", what: "`timeout` around a ready future", readme: "`timeout` around a ready future" },
     Case { name: "timeout_pending", what: "`timeout` around one that waits once", readme: "`timeout` around a pending one" },
     Case { name: "timeout_pending_2", what: "the same in two tasks", readme: "" },
+    Case { name: "timeout_cancelled_2", what: "one that is polled once and dropped, in two tasks", readme: "a `timeout` set and dropped, in two tasks" },
     Case { name: "sleeps_10k", what: "10,000 sleeps of 1 to 100 ms at once", readme: "10,000 sleeps at once, each" },
     Case { name: "sleeps_100k", what: "100,000 of them", readme: "100,000 sleeps at once, each" },
     Case { name: "sleeps_sparse", what: "one sleep of about 1 ms after the other", readme: "" },

@@ -84,6 +84,7 @@ fn general<R: Rt>() -> Vec<Case> {
         ("timeout_ready", timer::timeout_ready::<R>),
         ("timeout_pending", timer::timeout_pending::<R>),
         ("timeout_pending_2", timer::timeout_pending_2::<R>),
+        ("timeout_cancelled_2", timer::timeout_cancelled_2::<R>),
         ("sleeps_10k", timer::sleeps_10k::<R>),
         ("sleeps_100k", timer::sleeps_100k::<R>),
         ("sleeps_sparse", timer::sleeps_sparse::<R>),

@@ -3,7 +3,8 @@
 use crate::measure::{Figures, Stopwatch, compute, ops, percentile};
 use crate::rt::Rt;
 use crate::slot::Countdown;
-use std::future::{Future, poll_fn, ready};
+use std::future::{Future, pending, poll_fn, ready};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
@@ -47,11 +48,35 @@ fn limits<R: Rt>(count: usize) -> impl Future<Output = usize> + Send + 'static {
     }
 }
 
-fn timeouts<R: Rt>(tasks: usize) -> Figures {
+/// As `limits`, but each is polled once and dropped: what `select!` does when something else comes first.
+#[allow(clippy::manual_async_fn)] // as above
+fn cancelled<R: Rt>(count: usize) -> impl Future<Output = usize> + Send + 'static {
+    const IN_A_POLL: usize = 50;
+    async move {
+        let mut cancelled = 0;
+        while cancelled < count {
+            poll_fn(|cx| {
+                for _ in 0..IN_A_POLL {
+                    let limit = pin!(R::timeout(FAR, pending::<()>()));
+                    cancelled += usize::from(limit.poll(cx).is_pending());
+                }
+                Poll::Ready(())
+            })
+            .await;
+            wait_once().await;
+        }
+        cancelled
+    }
+}
+
+fn timeouts<R: Rt, F>(tasks: usize, some: fn(usize) -> F) -> Figures
+where
+    F: Future<Output = usize> + Send + 'static,
+{
     let count = ops(300_000);
     R::run(async move {
         let watch = Stopwatch::start();
-        let tasks: Vec<_> = (0..tasks).map(|_| R::spawn(limits::<R>(count / tasks))).collect();
+        let tasks: Vec<_> = (0..tasks).map(|_| R::spawn(some(count / tasks))).collect();
         let mut in_time = 0;
         for task in tasks {
             in_time += task.await;
@@ -62,11 +87,15 @@ fn timeouts<R: Rt>(tasks: usize) -> Figures {
 }
 
 pub fn timeout_pending<R: Rt>() -> Figures {
-    timeouts::<R>(1)
+    timeouts::<R, _>(1, limits::<R>)
 }
 
 pub fn timeout_pending_2<R: Rt>() -> Figures {
-    timeouts::<R>(2)
+    timeouts::<R, _>(2, limits::<R>)
+}
+
+pub fn timeout_cancelled_2<R: Rt>() -> Figures {
+    timeouts::<R, _>(2, cancelled::<R>)
 }
 
 /// Sleeps of 1 to 100 ms in as many tasks.
