@@ -68,32 +68,32 @@ impl Driver {
 
     /// Fires the due timers of a wheel. Gives how many fired.
     #[inline]
-    pub(crate) fn expire(&self, home: usize) -> usize {
-        self.expire_late(home, Duration::ZERO)
+    pub(crate) fn expire(&self, wheel: usize) -> usize {
+        self.expire_late(wheel, Duration::ZERO)
     }
 
     /// Fires the timers of a wheel whose owner is late by `grace`. Gives how many fired.
     #[inline]
-    pub(crate) fn expire_late(&self, home: usize, grace: Duration) -> usize {
+    pub(crate) fn expire_late(&self, wheel: usize, grace: Duration) -> usize {
         // The clock is read only where there is a timer.
-        let Some(next) = self.timers.next_deadline(home) else { return 0 };
+        let Some(next) = self.timers.next_deadline(wheel) else { return 0 };
         let now = self.clock().now_tick();
         if next.saturating_add(tick::count(grace)) <= now {
-            self.timers.expire(home, now)
+            self.timers.expire(wheel, now)
         } else {
             0
         }
     }
 
     /// How long the owner of a wheel may sleep. To be read after its sleep is announced.
-    pub(crate) fn until_next(&self, home: usize) -> Option<Duration> {
-        self.timers.next_deadline(home).and_then(|tick| self.clock().until(tick))
+    pub(crate) fn until_next(&self, wheel: usize) -> Option<Duration> {
+        self.timers.next_deadline(wheel).and_then(|tick| self.clock().until(tick))
     }
 
     /// Fires everything that is due in all wheels, whoever owns them: after the clock was moved.
-    pub(crate) fn expire_all(&self, homes: usize) {
-        for home in 0..homes {
-            self.expire(home);
+    pub(crate) fn expire_all(&self, wheels: usize) {
+        for wheel in 0..wheels {
+            self.expire(wheel);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Every live task, so that shutdown can end those that nobody wakes, and people can list them.
 //!
-//! One intrusive list per *home*: the slot of the worker that spawned, so that insertion and removal
+//! One intrusive list per *home*: that of the worker that spawned, so that insertion and removal
 //! are nearly always by one thread and its cache line stays with it. (tokio hashes ids over shared
 //! shards and counts in two machine-wide words: three contended writes a task.) A lock of one
 //! read-modify-write guards each list; nothing of a user's runs under it.

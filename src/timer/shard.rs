@@ -10,7 +10,7 @@
 //!   locked yet.
 //! * *Type-stable* memory, which is what we do: a shard is given back to a list of the process and
 //!   serves the next runtime. Whoever comes late locks a wheel that may be another runtime's by now,
-//!   sees that its entry is in no wheel, and leaves. This costs nothing on any path, and 384 bytes per
+//!   sees that its entry is in no wheel, and leaves. This costs nothing on any path, and 256 bytes per
 //!   slot of the largest number of slots that ever existed at once, with 8 KiB more for those that ever had a timer.
 //!
 //! Inside a model a shard is not given back but leaked: loom's objects belong to one execution.
@@ -127,11 +127,11 @@ impl Shard {
         self.wheel.lock()
     }
 
-    /// As [`lock`](Self::lock), for who inserts: from here on the wheel has slots.
+    /// As [`lock`](Self::lock), for who inserts: from here on the wheel has slots, unless it is closed.
     #[inline]
     pub(super) fn lock_to_insert(&'static self) -> WheelGuard {
         let wheel = self.lock();
-        if wheel.has_slots() { wheel } else { self.lock_with_slots(wheel) }
+        if wheel.has_slots() || wheel.is_closed() { wheel } else { self.lock_with_slots(wheel) }
     }
 
     #[cold]
