@@ -95,10 +95,13 @@ fn helper_cannot_send() {
         pool.run(jobs::nothing::job()).await.unwrap();
         let null = std::fs::File::open("/dev/null").unwrap();
         let before = descriptors();
+        // The blob's number is above these: the system gives the lowest, so nobody else gets it while it is closed.
+        let below = [(); 100].map(|()| null.try_clone().unwrap());
         let blob = BlobMut::zeroed(100).unwrap().freeze().unwrap();
+        drop(below);
         let made: Vec<_> = descriptors().difference(&before).copied().collect();
         let [made] = made[..] else { panic!("{made:?}") };
-        // SAFETY: the blob's; nobody makes another before it is there again.
+        // SAFETY: the blob's, and nobody else gets its number before it is there again.
         unsafe { libc::close(made) };
         let error = pool.run(jobs::length::job(blob.clone())).await.unwrap_err();
         // SAFETY: for the blob to close.
