@@ -483,7 +483,8 @@ impl Worker {
             if victim == self.seat || self.shared().idle.is_asleep(victim) {
                 continue;
             }
-            // A theft, also in vain, makes the thread known to crossbeam's collector of garbage: a tenth of its start and end.
+            // A theft, also in vain, makes the thread known to crossbeam's collector of garbage: a fifth of the instructions that
+            // its start and end are.
             let Some(stealer) = slots[victim].stealer().filter(|stealer| !stealer.is_empty())
             else {
                 continue;

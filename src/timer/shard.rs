@@ -138,9 +138,9 @@ impl Shard {
     fn lock_with_slots(&'static self, wheel: WheelGuard) -> WheelGuard {
         // No memory is asked for under the lock, which spins.
         drop(wheel);
-        let mut slots = Wheel::new_slots();
+        let slots = Wheel::new_slots();
         let mut wheel = self.lock();
-        wheel.give(&mut slots);
+        wheel.give(slots);
         wheel
     }
 

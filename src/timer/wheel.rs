@@ -85,9 +85,9 @@ impl Wheel {
     }
 
     /// Gives it slots, if it has none.
-    pub(super) fn give(&mut self, slots: &mut Slots) {
+    pub(super) fn give(&mut self, slots: Slots) {
         if !self.has_slots() {
-            std::mem::swap(&mut self.slots, slots);
+            self.slots = slots;
         }
     }
 
